@@ -1,0 +1,1 @@
+"""Faces: the `striate` command and the web page. No mathematics lives here."""

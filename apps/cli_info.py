@@ -1,0 +1,96 @@
+"""`striate info`: versions, devices and which road every operation takes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .. import __version__
+from .console import emit, stdout, table
+
+PACKAGES = (
+    "torch",
+    "triton",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-learn",
+    "safetensors",
+    "accelerate",
+    "streamlit",
+    "onnx",
+    "onnxruntime",
+)
+
+
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Show versions, devices and the table of roads: which operation runs on Triton and which on torch."""
+    from ..core import ops
+
+    roads = ops.roads()
+    if as_json:
+        emit("info", versions=versions(), system=system(), devices=devices(), roads=roads)
+        return
+    console = stdout()
+    console.print(table("versions", ("package", "version"), versions().items()))
+    console.print(table("system", ("what", "value"), system().items()))
+    console.print(
+        table("devices", ("device", "name", "memory", "capability"), [tuple(row.values()) for row in devices()])
+    )
+    console.print(roads_table(roads))
+
+
+def versions() -> dict[str, str | None]:
+    """Return the version of striate, of Python and of each package it can use; None where one is not installed."""
+    found: dict[str, str | None] = {"striate": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def system() -> dict[str, Any]:
+    """Return the platform and the settings that change what runs."""
+    import torch
+
+    return {
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "STRIATE_KERNELS": os.environ.get("STRIATE_KERNELS"),
+        "STRIATE_WEIGHTS": os.environ.get("STRIATE_WEIGHTS"),
+        "TRITON_INTERPRET": os.environ.get("TRITON_INTERPRET"),
+    }
+
+
+def devices() -> list[dict[str, Any]]:
+    """Return the processor and every CUDA device: device, name, memory, compute capability."""
+    import torch
+
+    rows: list[dict[str, Any]] = [{"device": "cpu", "name": platform.machine(), "memory": None, "capability": None}]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        rows.append(
+            {
+                "device": f"cuda:{index}",
+                "name": properties.name,
+                "memory": f"{properties.total_memory / 2**30:.1f} GiB",
+                "capability": f"{properties.major}.{properties.minor}",
+            }
+        )
+    return rows
+
+
+def roads_table(roads: dict[str, dict[str, str]]) -> Table:
+    """Lay out `core.ops.roads()`: one row an operation."""
+    columns = tuple(next(iter(roads.values()), {}))
+    return table("roads", ("operation", *columns), ((name, *row.values()) for name, row in roads.items()))

@@ -1,0 +1,176 @@
+"""`striate detect train`: a data set goes in, a run folder with weights comes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.checks import DataError, UsageError
+from .console import emit, note, stdout, table
+from .defaults import defaults
+from .training_bar import training_bar
+
+if TYPE_CHECKING:
+    from ..core.datasets import BoxDataset
+    from ..detection import Detector
+
+MAKE = defaults("detection/detector.py", "Detector.__init__")
+RECIPE = defaults("core/recipe.py", "TrainingOptions")
+RUNS = Path("runs/detect")
+CONFIG, STATE, BEST, LAST = "config.json", "state.safetensors", "best.safetensors", "last.safetensors"
+NO_SPLIT = "none"
+SPLITS = {"split": "train", "val_split": "val"}
+
+
+def _option(name: str, help: str) -> Any:
+    """An option whose default is the Python API's: it is shown here, and applied there."""
+    return typer.Option(help=help, show_default={**MAKE, **RECIPE}[name])
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="Folder (or YAML file) of a VOC, YOLO or COCO data set.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default=f"{RUNS}/ and a number")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out, same options.")] = False,
+    weights: Annotated[str | None, typer.Option(help="Start from these weights, by name or path.")] = None,
+    size: Annotated[str | None, _option("size", "Size of the network.")] = None,
+    image_size: Annotated[int | None, _option("image_size", "Longer side of pictures inside the network.")] = None,
+    epochs: Annotated[int | None, _option("epochs", "Passes over the pictures.")] = None,
+    batch_size: Annotated[int | None, _option("batch_size", "Pictures in a step.")] = None,
+    learning_rate: Annotated[float | None, _option("learning_rate", "Highest learning rate.")] = None,
+    optimizer: Annotated[str | None, _option("optimizer", "adamw, adam or sgd.")] = None,
+    schedule: Annotated[str | None, _option("schedule", "cosine, step, plateau or constant.")] = None,
+    patience: Annotated[int | None, _option("patience", "Stop after so many epochs without progress; 0 never.")] = None,
+    precision: Annotated[str | None, _option("precision", "fp32, bf16 or fp16.")] = None,
+    device: Annotated[str | None, _option("device", "auto, cpu or cuda.")] = None,
+    workers: Annotated[int | None, _option("workers", "Processes that prepare pictures.")] = None,
+    seed: Annotated[int | None, _option("seed", "Seed of everything.")] = None,
+    split: Annotated[str | None, typer.Option(help="Pictures to learn from.", show_default=SPLITS["split"])] = None,
+    val_split: Annotated[
+        str | None, typer.Option(help=f"Pictures to judge by, or {NO_SPLIT!r}.", show_default=SPLITS["val_split"])
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="voc, yolo or coco.", show_default="recognised by the layout")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a detector: history, best.safetensors and last.safetensors are written after every epoch."""
+    asked = {
+        "detector": given(size=size, image_size=image_size),
+        "data": given(weights=weights, split=split, val_split=val_split, format=format),
+        "options": given(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            schedule=schedule,
+            patience=patience,
+            precision=precision,
+            device=device,
+            workers=workers,
+            seed=seed,
+        ),
+    }
+    run = run_folder(out, resume)
+    if resume:
+        asked = with_saved(run, asked)
+    detector = detector_for(asked["data"].get("weights"), asked["detector"])
+    learn, judge = datasets(data, **{**SPLITS, **asked["data"]})
+    save_config(run, {**asked, "path": str(data)})
+    note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
+    try:
+        with training_bar() as on_progress:
+            detector.fit(learn, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **asked["options"])
+    except KeyboardInterrupt:
+        note(f"go on with: striate detect train {data} --out {run} --resume")
+        raise
+    report(detector, run, as_json)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given; for the others the Python API's defaults hold."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def run_folder(out: Path | None, resume: bool) -> Path:
+    """Return the folder to train in, new unless the training in it is to go on.
+
+    Raises:
+        UsageError: nothing to resume, or a training there that would be overwritten.
+    """
+    if out is None:
+        if resume:
+            raise UsageError("--out with --resume", "no --out", "name the run folder: --out runs/detect/1 --resume")
+        taken = [int(path.name) for path in RUNS.glob("*") if path.name.isdigit()]
+        return RUNS / str(max(taken, default=0) + 1)
+    if resume and not (out / CONFIG).is_file():
+        raise UsageError("a run folder to resume", f"no {CONFIG} in {out}", "check --out, or leave out --resume")
+    if not resume and (out / STATE).exists():
+        raise UsageError("a new run folder", f"a training in {out}", "pass --resume to go on with it, or another --out")
+    return out
+
+
+def detector_for(weights: str | None, make: dict[str, Any]) -> Detector:
+    """Return a new detector, or one that starts from weights.
+
+    Raises:
+        UsageError: a size together with weights, which have one.
+    """
+    from ..detection import Detector
+
+    if weights is None:
+        return Detector(**make)
+    if make:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in make)
+        raise UsageError("either --weights or a network of another size", f"--weights with {named}", f"drop {named}")
+    return Detector.from_pretrained(weights)
+
+
+def datasets(
+    data: Path, split: str, val_split: str, format: str | None = None, **_: Any
+) -> tuple[BoxDataset, BoxDataset | None]:
+    """Read the pictures to learn from and to judge by, and tell what was wrong with their labels."""
+    from ..core.datasets import load_boxes
+
+    learn = load_boxes(data, split, format=format)
+    judge = None if val_split == NO_SPLIT else load_boxes(data, val_split, format=format, names=learn.names)
+    for line in [*learn.report, *(judge.report if judge else [])]:
+        note(line)
+    return learn, judge
+
+
+def save_config(run: Path, config: dict[str, Any]) -> None:
+    """Write what was asked for into the run folder, for `--resume` and for people."""
+    from ..core.atomic import atomic_write
+
+    run.mkdir(parents=True, exist_ok=True)
+    atomic_write(run / CONFIG, lambda file: file.write((json.dumps(config, indent=2) + "\n").encode()))
+
+
+def with_saved(run: Path, asked: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what the training in `run` was asked for, with what was given now on top.
+
+    Raises:
+        DataError: the folder's config.json cannot be read.
+    """
+    try:
+        saved = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+        return {group: {**saved[group], **asked[group]} for group in asked}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"a readable {CONFIG} in {run}", repr(error), "train in a new folder") from error
+
+
+def report(detector: Detector, run: Path, as_json: bool) -> None:
+    """Print what came out: the folder, the weights, the figures of the best epoch."""
+    history = detector.history_
+    assert history is not None
+    best = next((row for row in history.rows if row["epoch"] == history.best_epoch), {})
+    files = {"best": str(run / BEST), "last": str(run / LAST)}
+    if as_json:
+        emit("detect", run=str(run), **files, epochs=len(history.rows), best_epoch=history.best_epoch, metrics=best)
+        return
+    stdout().print(table(f"best epoch of {len(history.rows)}", ("figure", "value"), best.items(), numeric=("value",)))
+    stdout().print(f"weights: {files['best']}")
+    stdout().print(f"run: {run}")

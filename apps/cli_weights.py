@@ -1,0 +1,70 @@
+"""`striate weights`: which named weights there are, where they lie, and fetching them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .console import emit, note, stdout, table
+from .groups import Group
+
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Named weights: list them, fetch them, find their files.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Name = Annotated[str, typer.Argument(help="Name of the weights, as `striate weights list` shows it.")]
+
+
+@app.command("list")
+def list_weights(as_json: Json = False) -> None:
+    """Show every named set of weights: task, size, licences, figures."""
+    from ..core.weights import WEIGHTS
+
+    rows = [describe(weights) for weights in WEIGHTS.values()]
+    if as_json:
+        emit("weights", weights=rows)
+        return
+    columns = ("name", "task", "size", "licence", "data licence", "figures")
+    cells = ((r["name"], r["task"], size_text(r["size"]), r["licence"], r["data_licence"], figures(r)) for r in rows)
+    stdout().print(table("weights", columns, cells, numeric=("size",)))
+
+
+@app.command()
+def fetch(name: Name, as_json: Json = False) -> None:
+    """Download weights if they are not on this machine yet, check them, and print where they are."""
+    from ..core import weights
+
+    path = weights.fetch(name)
+    if as_json:
+        emit("weights", name=name, path=str(path))
+        return
+    note(f"{name} is on this machine:")
+    print(path)
+
+
+@app.command("path")
+def print_path(name: Name, as_json: Json = False) -> None:
+    """Print the file that a name stands for."""
+    from ..core import weights
+
+    path = weights.resolve(name)
+    if as_json:
+        emit("weights", name=name, path=str(path))
+    else:
+        print(path)
+
+
+def describe(weights: Any) -> dict[str, Any]:
+    """Return one row of the weights table as plain values."""
+    fields = ("name", "task", "size", "sha256", "licence", "data_licence", "figures")
+    return {field: getattr(weights, field) for field in fields}
+
+
+def figures(row: dict[str, Any]) -> str:
+    """Write the measured figures in one cell: `map50 0.912, map 0.613`."""
+    return ", ".join(f"{name} {value:g}" for name, value in (row["figures"] or {}).items())
+
+
+def size_text(size: int | None) -> str:
+    """Write a number of bytes in MB."""
+    return "–" if not size else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,149 @@
+"""Detector inference on the CPU, one thread: Striate against eager torch, ONNX Runtime and OpenCV DNN.
+
+All four run the same network on the same picture, batch 1, float32: ours as `predict` runs it, eager as it was trained,
+the other two from an ONNX file. The first case is the network alone, its six maps; the second decodes every cell to a
+box, which is what the file of `Detector.export` does. Before the clock starts the outputs are compared.
+`detector_cpu.py [WEIGHTS] [--rounds N] [--dry]`; --dry prints the table and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from striate.benchmarks.harness import Row, keep, measure, new_run, table
+from striate.core.datasets.synthetic import blood_smear
+from striate.core.export import export_onnx
+from striate.core.images import letterbox, to_tensor
+from striate.core.optimize import optimize
+from striate.detection import Detector
+from striate.detection.data import canvas_for
+from striate.detection.export import Decoder
+from striate.detection.model import STRIDES
+
+SUBJECT = "detector_cpu"
+THREADS = 1
+# float32 through sixty layers: the runtimes differ by about 1e-5 of the largest logit; a wrong layer differs by 1e-1.
+TOLERANCE = 1e-3
+
+
+def flat(outputs: object) -> list[np.ndarray]:
+    """Return every tensor in nested lists and tuples, in order, as arrays."""
+    if isinstance(outputs, Tensor):
+        return [outputs.detach().numpy()]
+    if isinstance(outputs, np.ndarray):
+        return [outputs]
+    assert isinstance(outputs, list | tuple)
+    return [array for output in outputs for array in flat(output)]
+
+
+def agree(name: str, got: object, expected: object) -> None:
+    """Stop unless two candidates computed the same thing."""
+    pairs = list(zip(flat(got), flat(expected), strict=True))
+    worst = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+    if worst > TOLERANCE:
+        raise SystemExit(f"{name} differs from eager torch by {worst:.1e} of the largest value: nothing was timed")
+
+
+def onnx_runtime(path: Path, x: np.ndarray) -> Callable[[], object]:
+    """Return a call of ONNX Runtime, all graph optimizations on."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda: session.run(None, {name: x})
+
+
+def opencv_dnn(path: Path, x: np.ndarray, outputs: tuple[str, ...]) -> Callable[[], object]:
+    """Return a call of OpenCV DNN for the named outputs."""
+    network = cv2.dnn.readNetFromONNX(str(path))
+
+    def call() -> object:
+        network.setInput(x)
+        return network.forward(outputs)
+
+    return call
+
+
+class Maps(nn.Module):
+    """The network with its maps in one flat tuple, as ONNX wants its outputs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Run the network: distances and classes of each scale, in turn."""
+        return tuple(tensor for scale in self.network(images) for tensor in scale)
+
+
+def network_rows(detector: Detector, run: str, rounds: int) -> list[Row]:
+    """Time the network on one letterboxed picture, alone and with every cell decoded."""
+    image = blood_smear(seed=7)[0]
+    height, width = canvas_for(image.shape[:2], detector.image_size)
+    x = to_tensor(letterbox(image, (height, width))[0])
+    network = detector.network_
+    assert network is not None
+    fast = optimize(network, x)
+    cases: list[tuple[str, Callable[[Any], nn.Module], tuple[str, ...]]] = [
+        ("network", Maps, tuple(f"{name}{stride}" for stride in STRIDES for name in ("distances", "classes"))),
+        ("network and decoding", Decoder, ("boxes", "scores")),
+    ]
+    rows = []
+    for title, wrap, outputs in cases:
+        eager, ours = wrap(network), wrap(fast)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "detector.onnx"
+            export_onnx(wrap(copy.deepcopy(network)), [x], path, outputs=outputs, metadata={})
+            candidates: dict[str, Callable[[], object]] = {
+                "torch, eager": partial(eager, x),
+                "striate": partial(ours, x),
+                "ONNX Runtime": onnx_runtime(path, x.numpy()),
+                "OpenCV DNN": opencv_dnn(path, x.numpy(), outputs),
+            }
+        with torch.inference_mode():
+            for name, call in candidates.items():
+                agree(name, call(), candidates["torch, eager"]())
+            case = f"{title}, {width}x{height}"
+            rows += measure(SUBJECT, case, candidates, baseline="ONNX Runtime", run=run, threads=THREADS, rounds=rounds)
+    return rows
+
+
+def predict_rows(detector: Detector, run: str, rounds: int) -> list[Row]:
+    """Time predict() as a user calls it: an array in, Detections out."""
+    image = blood_smear(seed=7)[0]
+    case = f"predict(), {image.shape[1]}x{image.shape[0]} array"
+    call = {"striate": lambda: detector.predict(image)}
+    return measure(SUBJECT, case, call, baseline="striate", run=run, threads=THREADS, rounds=rounds)
+
+
+def main() -> None:
+    """Measure, keep, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", nargs="?", default="cells")
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--dry", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    cv2.setNumThreads(THREADS)
+    detector, run = Detector.from_pretrained(options.weights), new_run()
+    rows = network_rows(detector, run, options.rounds) + predict_rows(detector, run, options.rounds)
+    if not options.dry:
+        keep(rows)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""What every kernel family shares: launching, joining with torch, checks of what the kernels can do.
+
+Nothing here asks for a device before a tensor comes. A family declares its raw operations with `define`, joins them to
+autograd with `differentiable`, and launches with `run`; the tests replace `run` to compile, without a GPU, exactly what
+would have been launched.
+
+Layout rule: feature maps enter and leave as (N, C, H, W) tensors in channels_last strides. Kernels compute their
+offsets from sizes, never from strides, because torch calls a map with C == 1 or H == W == 1 contiguous in both formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import triton
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..checks import UsageError, unknown
+
+# Decided here because `triton.jit` decides at decoration, when the families are imported.
+INTERPRETED: bool = bool(triton.knobs.runtime.interpret)
+
+# Offsets are int32 below this number of elements and int64 from it on (about 10 % more address work).
+INT32_LIMIT = 2**31
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+PRECISIONS = ("ieee", "tf32", "tf32x3")
+
+LIBRARY = torch.library.Library("striate", "FRAGMENT")
+
+
+def run(
+    kernel: Any, grid: tuple[int, ...], *args: Any, num_warps: int = 4, num_stages: int = 3, **constants: Any
+) -> None:
+    """Launch `kernel` on the device of its first argument.
+
+    Raises:
+        UsageError: A CPU tensor, while triton is not interpreting.
+    """
+    first = args[0]
+    if first.is_cuda:
+        with torch.cuda.device(first.device):
+            kernel[grid](*args, num_warps=num_warps, num_stages=num_stages, **constants)
+    elif INTERPRETED:
+        kernel[grid](*args, num_warps=num_warps, num_stages=num_stages, **constants)
+    else:
+        raise UsageError(
+            "a CUDA tensor for a Triton kernel",
+            f"a tensor on {first.device.type}",
+            "move it to a GPU, or set TRITON_INTERPRET=1 before starting",
+        )
+
+
+def define(schema: str, launcher: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Declare one raw operation `striate::name`: its schema, what launches it, and its shapes, dtypes and strides."""
+    name = schema[: schema.index("(")]
+    LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    for device in ("CUDA", "CPU"):  # CPU: for the interpreter; `run` refuses without it
+        LIBRARY.impl(name, launcher, device)
+    torch.library.register_fake(f"striate::{name}", fake, lib=LIBRARY)
+    return getattr(torch.ops.striate, name).default
+
+
+def differentiable(op: Any, setup_context: Callable[..., None], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Join a raw operation to autograd and return the function to call.
+
+    The operation gets its gradient registered for torch.compile and direct callers. Eager calls go through a
+    torch.autograd.Function around the same operation: a registered gradient costs 51 us a call on the host, a Function
+    12 us (measured on a slow CPU core). Second derivatives are refused, because the gradients are raw operations.
+    """
+    torch.library.register_autograd(op, backward, setup_context=setup_context, lib=LIBRARY)
+    members = {
+        "forward": staticmethod(lambda *args: op(*args)),
+        "setup_context": staticmethod(setup_context),
+        "backward": staticmethod(once_differentiable(backward)),
+    }
+    function = type(op._schema.name.split("::")[1], (torch.autograd.Function,), members)
+
+    def apply(*args: Any) -> Any:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return op(*args)
+        return function.apply(*args)
+
+    return apply
+
+
+def feature_map(x: Tensor) -> Tensor:
+    """Return x (N, C, H, W) in channels_last strides, copied only when it has others (or is expanded)."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def empty_map(like: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+    """Return an uninitialised channels_last map on the device and in the dtype of `like`."""
+    return torch.empty(tuple(shape), dtype=dtype or like.dtype, device=like.device, memory_format=torch.channels_last)
+
+
+def wide(*tensors: Tensor) -> bool:
+    """Return whether any tensor needs int64 offsets."""
+    return any(t.numel() >= INT32_LIMIT for t in tensors)
+
+
+def upcast(x: Tensor) -> bool:
+    """Return whether matrix products must take float32 copies: the interpreter multiplies bfloat16's bit patterns."""
+    return INTERPRETED and x.dtype == torch.bfloat16
+
+
+def precision(name: str | None) -> str:
+    """Return how float32 is multiplied: the given way, or the one torch's cuDNN flag names."""
+    if name is None:
+        return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    if name not in PRECISIONS:
+        raise unknown("precision", name, PRECISIONS)
+    return name
+
+
+def check_dtype(x: Tensor) -> None:
+    """Raise unless the kernels know x's dtype."""
+    if x.dtype not in DTYPES:
+        raise UsageError(
+            "float32, float16 or bfloat16 for a Triton kernel",
+            str(x.dtype).removeprefix("torch."),
+            'convert the tensor, or take torch\'s road: with striate.core.ops.kernels("torch")',
+        )
+
+
+def check_map(x: Tensor) -> None:
+    """Raise unless x is an (N, C, H, W) tensor of a known dtype."""
+    check_dtype(x)
+    if x.dim() != 4:
+        raise UsageError("a tensor (N, C, H, W)", f"shape {tuple(x.shape)}", "add or remove dimensions")
+
+
+def check_output(height: int, width: int, size: Sequence[int]) -> None:
+    """Raise unless an output has at least one pixel."""
+    if height < 1 or width < 1:
+        raise UsageError(
+            "a window that fits into the padded image",
+            f"an image of {tuple(size)}, which leaves an output of {(height, width)}",
+            "use a larger image, more padding or a smaller window",
+        )
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """Return (vertical, horizontal) of one number or two."""
+    if isinstance(value, int):
+        return value, value
+    first, *rest = value
+    return (first, first) if not rest else (first, rest[0])
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """Return how many windows fit along one dimension."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def filter_window(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] | str,
+    dilation: int | Sequence[int],
+    groups: int,
+) -> tuple[Tensor, Tensor, Tensor | None, Window]:
+    """Check a convolution's arguments, apply autocast and "same" padding, and return them as the raw operation wants.
+
+    Raises:
+        UsageError: Sizes or dtypes that do not fit.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight = x.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    check_map(x)
+    check_map(weight)
+    if weight.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
+        raise UsageError("image, weight and bias of one dtype", f"{x.dtype} and {weight.dtype}", "convert one of them")
+    if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise UsageError(
+            f"a weight (K, C / groups, R, S) for C = {x.shape[1]}, groups = {groups}",
+            f"shape {tuple(weight.shape)}",
+            "make C and K multiples of groups",
+        )
+    steps, gaps = pair(stride), pair(dilation)
+    if min(*steps, *gaps) < 1:
+        raise UsageError("stride and dilation of at least 1", f"{steps} and {gaps}", "pass positive numbers")
+    edges = (0, 0)
+    if padding == "same":
+        if steps != (1, 1):
+            raise UsageError('stride 1 for padding "same"', f"stride {steps}", "give the padding in numbers")
+        total = [gap * (taps - 1) for gap, taps in zip(gaps, weight.shape[2:], strict=True)]
+        edges = (total[0] // 2, total[1] // 2)
+        if total[0] % 2 or total[1] % 2:  # an even filter: torch pads the one extra zero at the end
+            x = F.pad(x, (0, total[1] % 2, 0, total[0] % 2))
+    elif padding != "valid":
+        if isinstance(padding, str):
+            raise unknown("padding", padding, ("valid", "same"))
+        edges = pair(padding)
+    if min(edges) < 0:
+        raise UsageError("padding of at least 0", f"{edges}", "crop the image instead")
+    return x, weight, bias, (steps, edges, gaps)
+
+
+def conv_shape(
+    x: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> tuple[int, int, int, int]:
+    """Return the shape (N, K, OH, OW) of a convolution's output."""
+    height, width = (
+        output_size(x.shape[i + 2], weight.shape[i + 2], stride[i], padding[i], dilation[i]) for i in (0, 1)
+    )
+    check_output(height, width, x.shape[2:])
+    return x.shape[0], weight.shape[0], height, width

@@ -1,0 +1,226 @@
+"""Batch normalization, training and inference (Ioffe and Szegedy 2015, algorithms 1 and 2).
+
+    y = (x - mean) / sqrt(var + eps) * weight + bias
+
+over a matrix of M = N*H*W rows (channels_last) and C columns, in float32. Statistics are taken per block of rows,
+exactly (mean first, then squares around it), and blocks are merged by the parallel formula of Chan, Golub and LeVeque
+(1979): E[x^2] - E[x]^2 would lose all digits when a channel's mean is 1,000 times its spread.
+
+All sums run in a fixed order. Limits: int64 offsets from 2^31 elements on; counts are exact up to 2^24 rows per part.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from ..checks import UsageError
+from . import launch, tiles
+
+
+@triton.jit
+def batch_statistics(
+    x,  # (M, C)
+    mean,  # (SPLITS, C) float32
+    squares,  # (SPLITS, C) float32: sums of (x - mean)^2
+    M, C, per,  # per: rows per part, a multiple of BM
+    BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    part = tl.program_id(1)
+    start = part * per
+    if WIDE:
+        start = start.to(tl.int64)
+    stop = tl.minimum(start + per, M)
+    count = 0.0
+    centre = tl.zeros((BC,), tl.float32)
+    spread = tl.zeros((BC,), tl.float32)
+    for m0 in range(start, stop, BM):
+        m = m0 + tl.arange(0, BM)
+        ok = (m < stop)[:, None] & (c < C)[None, :]
+        value = tl.load(x + m[:, None] * C + c[None, :], mask=ok, other=0.0).to(tl.float32)
+        here = tl.minimum(stop - m0, BM).to(tl.float32)
+        middle = tl.sum(value, 0) / here
+        off = tl.where(ok, value - middle[None, :], 0.0)
+        missed = tl.sum(off, 0) / here  # what rounding of the first sum left: 3 units of a mean of 1,000, now 1
+        middle += missed
+        step = middle - centre
+        spread += tl.sum(off * off, 0) - missed * missed * here + step * step * (count * here / (count + here))
+        centre += step * (here / (count + here))
+        count += here
+    tl.store(mean + part * C + c, centre, mask=c < C)
+    tl.store(squares + part * C + c, spread, mask=c < C)
+
+
+@triton.jit
+def merge_statistics(
+    means,  # (SPLITS, C) float32
+    squares,  # (SPLITS, C) float32
+    mean,  # (C,) float32
+    var,  # (C,) float32: biased
+    M, C, splits, per,
+    BC: tl.constexpr,
+):  # fmt: skip
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    count = 0.0
+    centre = tl.zeros((BC,), tl.float32)
+    spread = tl.zeros((BC,), tl.float32)
+    for part in range(splits):
+        here = tl.minimum(per, M - part * per).to(tl.float32)
+        step = tl.load(means + part * C + c, mask=c < C, other=0.0) - centre
+        spread += tl.load(squares + part * C + c, mask=c < C, other=0.0)
+        spread += step * step * (count * here / (count + here))
+        centre += step * (here / (count + here))
+        count += here
+    tl.store(mean + c, centre, mask=c < C)
+    tl.store(var + c, spread / count, mask=c < C)
+
+
+@triton.jit
+def batch_apply(
+    x,  # (M, C)
+    weight,  # (C,)
+    bias,  # (C,)
+    mean,  # (C,)
+    var,  # (C,)
+    y,  # (M, C)
+    M, C, eps,
+    BM: tl.constexpr, BC: tl.constexpr, HAS_WEIGHT: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    pm = tl.program_id(0)
+    if WIDE:
+        pm = pm.to(tl.int64)
+    m = pm * BM + tl.arange(0, BM)
+    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    ok = (m < M)[:, None] & (c < C)[None, :]
+    value = tl.load(x + m[:, None] * C + c[None, :], mask=ok, other=0.0).to(tl.float32)
+    factor = 1.0 / tl.sqrt(tl.load(var + c, mask=c < C, other=1.0).to(tl.float32) + eps)
+    if HAS_WEIGHT:
+        factor *= tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32)
+    out = (value - tl.load(mean + c, mask=c < C, other=0.0).to(tl.float32)[None, :]) * factor[None, :]
+    if HAS_BIAS:
+        out += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
+    tl.store(y + m[:, None] * C + c[None, :], out.to(y.dtype.element_ty), mask=ok)
+
+
+@triton.jit
+def running_update(
+    running_mean,  # (C,)
+    running_var,  # (C,)
+    mean,  # (C,) float32
+    var,  # (C,) float32: biased
+    C, momentum, unbias,  # unbias: M / (M - 1)
+    BC: tl.constexpr,
+):  # fmt: skip
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
+    old = tl.load(running_mean + c, mask=c < C, other=0.0).to(tl.float32)
+    new = tl.load(mean + c, mask=c < C, other=0.0)
+    tl.store(running_mean + c, (old * (1 - momentum) + new * momentum).to(running_mean.dtype.element_ty), mask=c < C)
+    old = tl.load(running_var + c, mask=c < C, other=0.0).to(tl.float32)
+    new = tl.load(var + c, mask=c < C, other=0.0) * unbias
+    tl.store(running_var + c, (old * (1 - momentum) + new * momentum).to(running_var.dtype.element_ty), mask=c < C)
+
+
+def _apply(x, weight, bias, mean, var, eps):
+    y = launch.empty_map(x, x.shape)
+    if x.numel() == 0:
+        return y
+    x = launch.feature_map(x)
+    rows, c, bm, bc = tiles.matrix(x)
+    launch.run(
+        batch_apply, (triton.cdiv(rows, bm), triton.cdiv(c, bc)),
+        x, x if weight is None else weight, x if bias is None else bias, mean, var, y, rows, c, eps,
+        BM=bm, BC=bc, HAS_WEIGHT=weight is not None, HAS_BIAS=bias is not None, WIDE=launch.wide(x),
+    )  # fmt: skip
+    return y
+
+
+def _fake_train(x, weight, bias, eps):
+    channels = x.new_empty(x.shape[1], dtype=torch.float32)
+    return launch.empty_map(x, x.shape), channels, torch.empty_like(channels)
+
+
+def _train(x, weight, bias, eps):
+    x = launch.feature_map(x)
+    rows, c, bm, bc = tiles.matrix(x)
+    splits, per = tiles.split(x, rows, bm, triton.cdiv(c, bc), c)
+    parts = torch.empty((2, splits, c), dtype=torch.float32, device=x.device)
+    mean, var = (torch.empty(c, dtype=torch.float32, device=x.device) for _ in range(2))
+    grid = (triton.cdiv(c, bc), splits)
+    launch.run(batch_statistics, grid, x, parts[0], parts[1], rows, c, per, BM=bm, BC=bc, WIDE=launch.wide(x))
+    launch.run(merge_statistics, (triton.cdiv(c, 64),), parts[0], parts[1], mean, var, rows, c, splits, per, BC=64)
+    return _apply(x, weight, bias, mean, var, eps), mean, var
+
+
+def _update(running_mean, running_var, mean, var, count, momentum):
+    c = mean.numel()
+    launch.run(
+        running_update, (triton.cdiv(c, 256),), running_mean, running_var, mean, var,
+        c, momentum, count / (count - 1), BC=256,
+    )  # fmt: skip
+
+
+def _setup_train(ctx, inputs, output):
+    x, weight, bias, ctx.eps = inputs
+    ctx.mark_non_differentiable(output[1], output[2])
+    ctx.bias_dtype = None if bias is None else bias.dtype
+    ctx.save_for_backward(x, weight, output[1], output[2])
+
+
+def _setup_apply(ctx, inputs, output):
+    x, weight, bias, mean, var, ctx.eps = inputs
+    ctx.bias_dtype = None if bias is None else bias.dtype
+    ctx.save_for_backward(x, weight, mean, var)
+
+
+def _gradients(ctx, dy, training):
+    x, weight, mean, var = ctx.saved_tensors
+    dx, sums = torch.ops.striate.batch_norm_gradient(dy, x, weight, mean, var, ctx.eps, training)
+    dweight = None if weight is None or not ctx.needs_input_grad[1] else sums[0].to(weight.dtype)
+    dbias = None if ctx.bias_dtype is None or not ctx.needs_input_grad[2] else sums[1].to(ctx.bias_dtype)
+    return dx, dweight, dbias
+
+
+update_running = launch.define(
+    "batch_norm_update(Tensor(a!) running_mean, Tensor(b!) running_var, Tensor mean, Tensor var, int count, "
+    "float momentum) -> ()",
+    _update,
+    lambda *_: None,
+)
+train = launch.differentiable(
+    launch.define(
+        "batch_norm_train(Tensor x, Tensor? weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)",
+        _train,
+        _fake_train,
+    ),
+    _setup_train,
+    lambda ctx, dy, *_: (*_gradients(ctx, dy, True), None),
+)
+apply = launch.differentiable(
+    launch.define(
+        "batch_norm_apply(Tensor x, Tensor? weight, Tensor? bias, Tensor mean, Tensor var, float eps) -> Tensor",
+        _apply,
+        lambda x, weight, bias, mean, var, eps: launch.empty_map(x, x.shape),
+    ),
+    _setup_apply,
+    lambda ctx, dy: (*_gradients(ctx, dy, False), None, None, None),
+)
+
+
+def batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps):
+    """Normalize x (N, C, H, W), as `striate.core.ops.batch_norm` documents it."""
+    launch.check_map(x)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise UsageError("running statistics in inference", "None", "pass them, or training=True")
+        return apply(x, weight, bias, running_mean, running_var, eps)
+    count = x.numel() // max(1, x.shape[1])
+    if count < 2:
+        raise UsageError(
+            "more than one value per channel while training", f"shape {tuple(x.shape)}", "use a larger batch, or eval()"
+        )
+    y, mean, var = train(x, weight, bias, eps)
+    if running_mean is not None and running_var is not None:
+        update_running(running_mean, running_var, mean, var, count, momentum)
+    return y

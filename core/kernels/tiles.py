@@ -1,0 +1,159 @@
+"""How work is cut: tiles by architecture and arithmetic, and sums in parts.
+
+Tables, not autotuning: an autotuner measures every shape anew, needs a device, and may choose differently from run to
+run, which changes the order of sums. Every row compiles for its architecture without spilled registers and without
+serialized wgmma (tests/core/test_compile.py); speeds are not yet measured.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from . import launch
+
+PROCESSORS = {80: 108, 90: 132}  # streaming multiprocessors of A100 and H100
+MIN_BLOCKS = 8  # blocks in a part of a sum, at least
+
+
+@cache
+def _capability(index: int) -> int:
+    major, minor = torch.cuda.get_device_capability(index)
+    return 10 * major + minor
+
+
+def architecture(x: Tensor) -> int:
+    """Return the row of the tile tables for x's device: 90 for Hopper and later, 80 for what came before."""
+    if not x.is_cuda:
+        return 80
+    index = x.device.index
+    return 90 if _capability(torch.cuda.current_device() if index is None else index) >= 90 else 80
+
+
+def processors(x: Tensor) -> int:
+    """Return the number of multiprocessors a grid should fill; a constant per row, so that sums keep their order."""
+    return PROCESSORS[architecture(x)]
+
+
+class Tile(NamedTuple):
+    """A program's share: BM pixels x BN filters, BK of the reduction at a time; 4 warps, `stages` loads in flight."""
+
+    BM: int
+    BN: int
+    BK: int
+    stages: int
+
+
+# Rows by architecture and arithmetic, then by number of filters: above 64, above 32, above 16, fewer.
+TILES: dict[tuple[int, str], tuple[Tile, ...]] = {
+    (90, "half"): (Tile(128, 128, 64, 3), Tile(128, 64, 64, 4), Tile(128, 32, 64, 4), Tile(128, 16, 64, 4)),
+    (80, "half"): (Tile(64, 128, 32, 4), Tile(128, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
+    (90, "tf32"): (Tile(128, 64, 32, 3), Tile(128, 64, 32, 3), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
+    (80, "tf32"): (Tile(64, 64, 16, 4), Tile(64, 64, 16, 4), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
+    (90, "tf32x3"): (Tile(64, 64, 32, 3), Tile(64, 64, 32, 3), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
+    (80, "tf32x3"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 4), Tile(64, 16, 16, 4)),
+    (90, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
+    (80, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
+}
+
+
+def tile(
+    x: Tensor, pixels: int, filters: int, channels: int, precision: str, repeats: int = 1, gather: bool = False
+) -> Tile:
+    """Return the tile for a product of (pixels, channels) by (channels, filters) per tap, launched `repeats` times.
+
+    `gather` says that channels are no multiple of 8: loads then go element by element and need a register for each, so
+    the tile is at most 64 x 64 x 16 (128 x 64 x 64 spilled 132 to 1,072 bytes).
+    """
+    if launch.INTERPRETED:  # an operation costs the interpreter 0.2 ms whatever its size: few programs, large tiles
+        return Tile(power(pixels, 1024), power(filters, 64), power(channels, 64), 1)
+    rows = TILES[architecture(x), arithmetic(x, precision)]
+    if gather:
+        return Tile(64, power(filters, 64), 16, 3)
+    chosen = rows[0 if filters > 64 else 1 if filters > 32 else 2 if filters > 16 else 3]
+    programs = repeats * triton.cdiv(pixels, chosen.BM) * triton.cdiv(filters, chosen.BN)
+    if programs < processors(x) and chosen.BM > 64:  # a small map: halve the tile to keep the device busy
+        chosen = chosen._replace(BM=64)
+    return chosen._replace(BK=min(chosen.BK, power(channels, 64)))
+
+
+# Filters x (taps x channels) x output pixels, for the gradient of the weight.
+WEIGHT_TILES: dict[tuple[int, str], Tile] = {
+    (90, "half"): Tile(64, 128, 64, 3),
+    (80, "half"): Tile(64, 64, 32, 4),
+    (90, "tf32"): Tile(64, 64, 32, 3),
+    (80, "tf32"): Tile(64, 64, 32, 3),
+    (90, "tf32x3"): Tile(64, 64, 32, 3),
+    (80, "tf32x3"): Tile(64, 64, 32, 3),
+    (90, "ieee"): Tile(64, 64, 16, 3),
+    (80, "ieee"): Tile(64, 64, 16, 3),
+}
+
+
+def weight_tile(x: Tensor, filters: int, columns: int, pixels: int, precision: str) -> Tile:
+    """Return the tile for a gradient of (filters, columns) summed over pixels."""
+    if launch.INTERPRETED:
+        return Tile(power(filters, 64), power(columns, 256), power(pixels, 1024), 1)
+    row = WEIGHT_TILES[architecture(x), arithmetic(x, precision)]
+    return row._replace(BM=power(filters, row.BM), BN=power(columns, row.BN))
+
+
+def arithmetic(x: Tensor, precision: str) -> str:
+    """Return the kind of arithmetic a tile table distinguishes: "half", "tf32", "tf32x3" or "ieee"."""
+    return precision if x.dtype == torch.float32 else "half"
+
+
+def power(size: int, most: int) -> int:
+    """Return the power of two that holds `size`, from 16 (the least tl.dot takes) to `most`."""
+    return max(16, min(most, triton.next_power_of_2(size)))
+
+
+def column_tile(rows: int, channels: int) -> tuple[int, int]:
+    """Return (BM, BC) for an elementwise or summing pass over a (rows, channels) matrix."""
+    if launch.INTERPRETED:
+        return power(rows, 4096), power(channels, 64)
+    bc = power(channels, 64)
+    return 4096 // bc, bc
+
+
+def matrix(x: Tensor) -> tuple[int, int, int, int]:
+    """Return (rows, channels, BM, BC) of a channels_last map as a matrix."""
+    rows, channels = x.numel() // x.shape[1], x.shape[1]
+    return rows, channels, *column_tile(rows, channels)
+
+
+def split(x: Tensor, rows: int, block: int, programs: int, outputs: int) -> tuple[int, int]:
+    """Return (parts, rows per part) for a sum over rows: enough to fill the device twice.
+
+    A part has at least 8 blocks, so that its share of the second pass is small, and the workspace at most 2^24
+    numbers (64 MiB). Depends on sizes and the table's row only, so that sums are the same from run to run.
+    """
+    blocks = triton.cdiv(rows, block)
+    parts = min(triton.cdiv(2 * processors(x), programs), blocks // MIN_BLOCKS, 2**24 // outputs)
+    per = triton.cdiv(blocks, max(1, parts))
+    return triton.cdiv(blocks, per), per * block
+
+
+@triton.jit
+def sum_parts(
+    parts,  # (SPLITS, L) float32
+    out,  # (L,)
+    splits, L,
+    B: tl.constexpr,
+):  # fmt: skip
+    i = tl.program_id(0) * B + tl.arange(0, B)
+    acc = tl.zeros((B,), tl.float32)
+    for part in range(splits):
+        acc += tl.load(parts + part * L + i, mask=i < L, other=0.0)
+    tl.store(out + i, acc.to(out.dtype.element_ty), mask=i < L)
+
+
+def add_parts(parts: Tensor, out: Tensor) -> None:
+    """Add parts (SPLITS, L) in order into `out`, whose memory holds L numbers without gaps."""
+    length = out.numel()
+    launch.run(sum_parts, (triton.cdiv(length, 256),), parts, out, parts.shape[0], length, B=256)

@@ -1,0 +1,113 @@
+"""How to train: the options, the optimizer and the learning rate over time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .checks import UsageError, fraction, positive, unknown
+
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "step", "plateau", "constant")
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes:
+        epochs: Passes over the pictures.
+        batch_size: Pictures in a step, over all devices together.
+        optimizer: A name in `OPTIMIZERS`; "sgd" is with Nesterov momentum.
+        learning_rate: The highest learning rate.
+        momentum: Of SGD; Adam's beta1.
+        weight_decay: Not applied to norms and biases.
+        schedule: "cosine" down to `final_factor`; "step": times 0.1 after 60 and 85 % of the epochs; "plateau": times
+            0.3 after `plateau_patience` epochs without a better figure; "constant".
+        warmup_epochs: Epochs of linear growth from 0, fractions allowed.
+        final_factor: Where the cosine ends, as a share of `learning_rate`.
+        plateau_patience: See `schedule`.
+        ema_decay: Decay of the averaged weights that are validated and kept; 0 for no averaging.
+        clip_norm: Longest gradient, 0 for no clipping.
+        patience: Stop after this many epochs without a better figure; 0 never stops.
+        validate_every: Epochs between validations; the last epoch is always validated.
+        precision: A key of `PRECISIONS`; "bf16" and "fp16" compute products in 16 bits and keep the weights in 32.
+        device: "auto", "cpu" or "cuda".
+        workers: Processes that prepare pictures; 0 prepares them in this one.
+        seed: Seed of everything.
+
+    Raises:
+        UsageError: A value out of range, or an unknown name.
+    """
+
+    epochs: int = 100
+    batch_size: int = 16
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.05
+    schedule: str = "cosine"
+    warmup_epochs: float = 3.0
+    final_factor: float = 0.01
+    plateau_patience: int = 10
+    ema_decay: float = 0.998
+    clip_norm: float = 10.0
+    patience: int = 0
+    validate_every: int = 1
+    precision: str = "fp32"
+    device: str = "auto"
+    workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "validate_every"):
+            positive(name, getattr(self, name))
+        for name in ("momentum", "final_factor", "ema_decay"):
+            fraction(name, getattr(self, name))
+        for name in ("weight_decay", "warmup_epochs", "clip_norm", "patience", "workers", "seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(
+                    f"{name} of 0 or more", repr(getattr(self, name)), f"pass a {name} that is not negative"
+                )
+        known = (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS))
+        for name, names in (*known, ("device", ("auto", "cpu", "cuda"))):
+            if getattr(self, name) not in names:
+                raise unknown(name, str(getattr(self, name)), names)
+
+
+def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    """Build the optimizer; norms and biases (all parameters of one dimension) get no weight decay."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if options.optimizer == "sgd":
+        nesterov = options.momentum > 0
+        return torch.optim.SGD(groups, options.learning_rate, momentum=options.momentum, nesterov=nesterov)
+    adam = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+    return adam(groups, options.learning_rate, betas=(options.momentum, 0.999))
+
+
+def learning_rate(options: TrainingOptions, done: float, step: float, plateau_factor: float) -> float:
+    """Return the learning rate after `done` epochs.
+
+    Args:
+        options: Schedule, warm-up and highest rate.
+        done: Epochs done, with fractions.
+        step: One step as a share of an epoch: the first step of a warm-up is not at 0.
+        plateau_factor: What the plateau schedule has come down to.
+    """
+    share = min(1.0, done / options.epochs)
+    if options.schedule == "cosine":
+        factor = options.final_factor + (1 - options.final_factor) * (1 + math.cos(math.pi * share)) / 2
+    elif options.schedule == "step":
+        factor = 0.1 ** ((share >= 0.6) + (share >= 0.85))
+    else:
+        factor = plateau_factor if options.schedule == "plateau" else 1.0
+    warm = min(1.0, (done + step) / options.warmup_epochs) if options.warmup_epochs else 1.0
+    return options.learning_rate * factor * warm

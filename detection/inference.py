@@ -1,0 +1,55 @@
+"""A network at work on single pictures: letterbox, fast forward pass, decode, boxes on the picture as it came."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..core.images import letterbox, to_tensor
+from ..core.optimize import Optimized, optimize
+from .data import canvas_for
+from .decode import Thresholds, decode
+from .detections import Detections
+
+MOST_COPIES = 8
+"""Fast copies kept, one for each shape of canvas; more than a folder of photographs has, and made in 0.1 s."""
+
+
+class Inference:
+    """Runs a detection network on pictures of any size.
+
+    Args:
+        network: In eval mode.
+        names: Class names by class id.
+        image_size: Longer side of the canvas.
+    """
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...], image_size: int) -> None:
+        self.network, self.names, self.image_size = network, names, image_size
+        self.copies: dict[tuple[int, int], Optimized] = {}
+
+    def find(self, image: np.ndarray, thresholds: Thresholds) -> Detections:
+        """Find boxes on a picture, uint8 RGB (H, W, 3); `speed` tells the milliseconds of "network" and "decode"."""
+        started = time.perf_counter()
+        size = (image.shape[0], image.shape[1])
+        canvas, plan = letterbox(image, canvas_for(size, self.image_size))
+        device = next(self.network.parameters()).device
+        images = to_tensor(canvas).to(device)
+        with torch.inference_mode():
+            maps = self._copy(images)(images)
+            middle = time.perf_counter()
+            found = decode(maps, thresholds)[0]
+        speed = {"network": 1e3 * (middle - started), "decode": 1e3 * (time.perf_counter() - middle)}
+        return Detections(plan.to_original(found.boxes), found.scores, found.class_ids, self.names, size, speed=speed)
+
+    def _copy(self, images: torch.Tensor) -> Optimized:
+        """The fast copy of the network for canvases of this shape; the oldest one makes room."""
+        shape = (images.shape[2], images.shape[3])
+        if shape not in self.copies:
+            if len(self.copies) == MOST_COPIES:
+                self.copies.pop(next(iter(self.copies)))
+            self.copies[shape] = optimize(self.network, images)
+        return self.copies[shape]

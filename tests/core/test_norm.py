@@ -1,0 +1,135 @@
+"""Batch normalization: kernels under the interpreter against float64, statistics, and the running averages."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from striate.core import ops
+from striate.core.checks import UsageError
+from striate.core.testing import assert_exact_enough, tolerance
+
+interpret = pytest.mark.interpret
+
+SHAPES = {
+    "odd sizes": (3, 5, 7, 9),
+    "one channel": (2, 1, 3, 3),
+    "1x1 map, channels not a multiple of the block": (4, 70, 1, 1),
+    "two values a channel": (2, 4, 1, 1),
+}
+
+
+def tensors(shape, dtype=torch.float32, mean=0.0):
+    torch.manual_seed(0)
+    values = torch.randn(shape) + mean, torch.randn(shape[1]), torch.randn(shape[1])
+    return [v.to(dtype).requires_grad_() for v in values]
+
+
+@interpret
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_kernels_agree_with_float64(shape, training, dtype) -> None:
+    if dtype != torch.float32 and shape != SHAPES["odd sizes"]:
+        pytest.skip("one shape is enough for the other dtypes")
+    # eps 0.1: two values a channel may lie so close that 1 / sqrt(var) would multiply rounding errors
+    statistics = torch.linspace(-1, 1, shape[1]), torch.linspace(0.5, 2, shape[1])
+
+    def function(x, weight, bias):
+        running = [s.clone().to(torch.float64 if x.dtype == torch.float64 else torch.float32) for s in statistics]
+        return ops.batch_norm(x, weight, bias, *running, training, eps=0.1)
+
+    assert_exact_enough(function, tensors(shape, dtype), terms=shape[0] * shape[2] * shape[3])  # worst seen: 0.13
+
+
+@interpret
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+def test_without_scale_and_shift(training) -> None:
+    def function(x):
+        running = [torch.zeros(5, dtype=x.dtype), torch.ones(5, dtype=x.dtype)]
+        return ops.batch_norm(x, None, None, *running, training)
+
+    assert_exact_enough(function, tensors((3, 5, 4, 3))[:1], terms=36)
+
+
+@interpret
+def test_many_programs_and_parts(small_tiles) -> None:
+    def function(x, weight, bias):
+        return ops.batch_norm(x, weight, bias, None, None, True)
+
+    assert_exact_enough(function, tensors((3, 20, 5, 7)), terms=105)
+    assert small_tiles.names.count("sum_parts") == 2
+
+
+@interpret
+def test_int64_offsets(monkeypatch) -> None:
+    from striate.core.kernels import launch
+
+    monkeypatch.setattr(launch, "INT32_LIMIT", 0)
+    assert_exact_enough(lambda x, w, b: ops.batch_norm(x, w, b, None, None, True), tensors((2, 5, 4, 3)), terms=24)
+
+
+@interpret
+@pytest.mark.parametrize("parts", [False, True], ids=["one part", "parts"])
+def test_a_mean_far_above_the_spread_keeps_its_digits(request, parts) -> None:
+    if parts:
+        request.getfixturevalue("small_tiles")
+    x = tensors((3, 4, 5, 7), mean=1000.0)[0].detach()
+    out = ops.batch_norm(x, None, None, None, None, True)
+    exact = F.batch_norm(x.double(), None, None, training=True)
+    # The mean is stored to 2^-24 * 1000 = 6e-5 of the spread (3e-5 seen); E[x^2] - E[x]^2 would be wrong by 0.06.
+    assert (out - exact).abs().max() < 1.2e-4
+
+
+@interpret
+@pytest.mark.parametrize("momentum", [0.1, 0.0, 1.0])
+def test_running_statistics_as_torch(momentum) -> None:
+    x = tensors((3, 5, 4, 7), mean=2.0)[0].detach()
+    ours = [torch.linspace(-1, 1, 5), torch.linspace(0.5, 2, 5)]
+    theirs = [s.double() for s in ours]
+    ops.batch_norm(x, None, None, *ours, True, momentum)
+    F.batch_norm(x.double(), *theirs, training=True, momentum=momentum)
+    for mine, exact in zip(ours, theirs, strict=True):
+        assert (mine - exact).abs().max() < 4 * tolerance(torch.float32, 84)
+
+
+@interpret
+def test_half_maps_with_float32_parameters_as_in_mixed_precision() -> None:
+    x, weight, bias = tensors((2, 5, 4, 3))
+    half = x.detach().half().requires_grad_()
+    out = ops.batch_norm(half, weight, bias, torch.zeros(5), torch.ones(5), True)
+    out.float().square().sum().backward()
+    assert out.dtype == half.grad.dtype == torch.float16
+    assert weight.grad.dtype == bias.grad.dtype == torch.float32
+    exact = F.batch_norm(half.detach().double(), None, None, weight.double(), bias.double(), True)
+    assert (out - exact).abs().max() < 4 * tolerance(torch.float16)
+
+
+@interpret
+def test_an_empty_batch_in_inference() -> None:
+    x = torch.zeros(0, 5, 3, 3, requires_grad=True)
+    ops.batch_norm(x, None, None, torch.zeros(5), torch.ones(5)).sum().backward()
+    assert x.grad.shape == x.shape
+
+
+@interpret
+def test_one_value_per_channel_is_refused_in_training() -> None:
+    with pytest.raises(UsageError, match=r"more than one value per channel while training; got shape \(1, 5, 1, 1\)"):
+        ops.batch_norm(torch.zeros(1, 5, 1, 1), None, None, None, None, True)
+
+
+@interpret
+def test_inference_without_statistics_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected running statistics in inference; got None"):
+        ops.batch_norm(torch.zeros(2, 5, 1, 1), None, None, None, None, False)
+
+
+def test_torch_road_is_torch() -> None:
+    x, weight, bias = tensors((2, 5, 4, 3))
+    ours, theirs = [torch.zeros(5), torch.ones(5)], [torch.zeros(5), torch.ones(5)]
+    with ops.kernels("torch"):
+        out = ops.batch_norm(x, weight, bias, *ours, True, 0.3, 0.01)
+    assert torch.equal(out, F.batch_norm(x, *theirs, weight, bias, True, 0.3, 0.01))
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])

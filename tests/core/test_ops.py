@@ -1,0 +1,195 @@
+"""Roads: which one a tensor takes, how it is switched, and how the raw operations are joined to torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from striate.core import ops
+from striate.core.checks import UsageError
+
+interpret = pytest.mark.interpret
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+in_plain_process = pytest.mark.skipif(INTERPRETED, reason="says what happens without the interpreter")
+
+
+def fresh(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own, because the environment is read once."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("STRIATE_KERNELS", "TRITON_INTERPRET")}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=clean | environment, check=False
+    )
+
+
+def test_a_cpu_tensor_goes_to_torch_without_importing_triton() -> None:
+    code = (
+        "import sys, torch\n"
+        "from striate.core import ops, layers\n"
+        "assert not ops.uses_triton(torch.zeros(1))\n"
+        "layers.Conv2d(3, 4, 3)(torch.zeros(1, 3, 8, 8)).sum().backward()\n"
+        "assert not any(m.startswith('striate.core.kernels') for m in sys.modules)\n"
+    )
+    run = fresh(code)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "cpu", "cuda"),
+    [
+        ({}, "torch", "triton"),
+        ({"STRIATE_KERNELS": "torch"}, "torch", "torch"),
+        ({"STRIATE_KERNELS": "triton"}, "error: triton needs CUDA", "triton"),
+        ({"TRITON_INTERPRET": "1"}, "triton (interpreted)", "triton"),
+        ({"TRITON_INTERPRET": "1", "STRIATE_KERNELS": "triton"}, "triton (interpreted)", "triton"),
+        ({"TRITON_INTERPRET": "1", "STRIATE_KERNELS": "torch"}, "torch", "torch"),
+    ],
+    ids=["nothing set", "torch", "triton", "interpreter", "interpreter, triton", "interpreter, torch"],
+)
+def test_roads_follow_the_environment(environment, cpu, cuda) -> None:
+    pytest.importorskip("triton")
+    run = fresh("from striate.core import ops; print(ops.roads()['conv2d'])", **environment)
+    assert run.returncode == 0, run.stderr
+    assert eval(run.stdout) == {"cpu": cpu, "cuda": cuda, "switch": environment.get("STRIATE_KERNELS", "auto")}
+
+
+def test_an_unknown_switch_is_refused() -> None:
+    run = fresh("from striate.core import ops; ops.roads()", STRIATE_KERNELS="tritn")
+    assert (
+        "expected STRIATE_KERNELS to be one of auto, triton, torch; got 'tritn'; did you mean 'triton'?" in run.stderr
+    )
+    with pytest.raises(UsageError, match="kernels to be one of auto, triton, torch; got 'cudnn'"), ops.kernels("cudnn"):
+        pass
+
+
+def test_roads_list_every_operation() -> None:
+    assert set(ops.roads()) == {"conv2d", "batch_norm", "activation", "max_pool2d", "avg_pool2d", "upsample"}
+    with ops.kernels("torch"):
+        assert ops.roads()["upsample"] == {"cpu": "torch", "cuda": "torch", "switch": "torch"}
+
+
+def test_the_switch_ends_with_its_block_even_on_an_error() -> None:
+    before = ops.roads()
+    with pytest.raises(KeyError), ops.kernels("torch"):
+        raise KeyError
+    assert ops.roads() == before
+
+
+@in_plain_process
+def test_triton_without_a_gpu_is_refused() -> None:
+    with ops.kernels("triton"), pytest.raises(UsageError, match=r"expected a CUDA tensor.*got a tensor on cpu"):
+        ops.activation(torch.zeros(3), "relu")
+
+
+@in_plain_process
+def test_a_kernel_called_by_hand_without_a_gpu_is_refused() -> None:
+    pytest.importorskip("triton")
+    from striate.core.kernels import activation
+
+    with pytest.raises(UsageError, match="expected a CUDA tensor for a Triton kernel; got a tensor on cpu"):
+        activation.apply(torch.zeros(3), "relu", 0.0)
+
+
+@interpret
+def test_the_interpreter_counts_as_cuda(count_launches) -> None:
+    ops.activation(torch.zeros(3), "relu")
+    assert count_launches.names == ["activation_forward"]
+    with ops.kernels("torch"):
+        ops.activation(torch.zeros(3), "relu")
+    assert count_launches.names == ["activation_forward"]
+
+
+@interpret
+@pytest.mark.parametrize("groups", [1, 4], ids=["product", "depthwise"])
+def test_autocast_casts_convolutions_and_gives_float32_gradients(groups) -> None:
+    x = torch.randn(1, 4, 5, 5, requires_grad=True)
+    weight = torch.randn(4, 4 // groups, 3, 3, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = ops.conv2d(x, weight, torch.zeros(4), groups=groups)
+    out.float().sum().backward()
+    assert out.dtype == torch.bfloat16
+    assert x.grad.dtype == weight.grad.dtype == torch.float32
+
+
+@interpret
+def test_precision_follows_the_flag_of_torch(monkeypatch) -> None:
+    from striate.core.kernels import launch
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert launch.precision(None) == "tf32"
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert launch.precision(None) == "ieee"
+    assert launch.precision("tf32x3") == "tf32x3"
+
+
+def raw_calls() -> dict[str, tuple]:
+    """Return name -> arguments for every raw operation."""
+    x = torch.randn(2, 4, 5, 6, requires_grad=True)
+    dy = torch.randn(2, 4, 3, 3)
+    weight, single = torch.randn(4, 4, 3, 3, requires_grad=True), torch.randn(4, 1, 3, 3, requires_grad=True)
+    scale = torch.randn(4, requires_grad=True)
+    mean, var = torch.zeros(4), torch.ones(4)
+    window = ([2, 2], [1, 1], [1, 1])
+    places = torch.zeros(2, 4, 3, 3, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    resize = ([2.0, 2.0], True, False)
+    return {
+        "conv2d": (x, weight, scale, *window, 1, "ieee"),
+        "conv2d_input_gradient": (dy, weight.detach(), [5, 6], *window, 1, "ieee"),
+        "conv2d_weight_gradient": (dy, x.detach(), [3, 3], *window, 1, "ieee"),
+        "bias_gradient": (dy,),
+        "depthwise_conv2d": (x, single, scale, *window, 4, "ieee"),
+        "depthwise_input_gradient": (dy, single.detach(), [5, 6], *window, 4),
+        "depthwise_weight_gradient": (dy, x.detach(), [3, 3], *window, 4),
+        "batch_norm_train": (x, scale, scale.detach().clone().requires_grad_(), 1e-5),
+        "batch_norm_apply": (x, scale, None, mean, var, 1e-5),
+        "batch_norm_gradient": (x.detach(), x.detach(), None, mean, var, 1e-5, True),
+        "batch_norm_update": (mean.clone(), var.clone(), mean, var, 60, 0.1),
+        "activation": (x, "silu", 0.0),
+        "activation_gradient": (x.detach(), x.detach(), "silu", 0.0),
+        "max_pool2d": (x, [3, 3], [2, 2], [1, 1], [1, 1], False),
+        "max_pool2d_gradient": (dy, places, [5, 6], [3, 3], [2, 2], [1, 1], [1, 1]),
+        "avg_pool2d": (x, [3, 3], [2, 2], [1, 1], False, True, 0),
+        "avg_pool2d_gradient": (dy, [5, 6], [3, 3], [2, 2], [1, 1], True, 0),
+        "upsample": (x, [3, 3], *resize),
+        "upsample_gradient": (dy, [5, 6], *resize),
+    }
+
+
+@interpret
+def test_every_raw_operation_is_listed_here() -> None:
+    from striate.core.kernels import activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
+
+    del activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
+    known = {n.split("::")[1].split(".")[0] for n in torch._C._dispatch_get_all_op_names() if n.startswith("striate::")}
+    assert known == set(raw_calls())
+
+
+@interpret
+@pytest.mark.parametrize("name", raw_calls())
+def test_opcheck(name) -> None:
+    from striate.core.kernels import activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
+
+    del activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
+    torch.library.opcheck(getattr(torch.ops.striate, name).default, raw_calls()[name])
+
+
+@interpret
+def test_second_derivatives_are_refused() -> None:
+    x = torch.randn(3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(ops.activation(x, "silu").sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@interpret
+def test_the_operations_trace_with_fake_tensors() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        x = torch.empty(2, 3, 8, 8)
+        out = ops.max_pool2d(ops.activation(ops.conv2d(x, torch.empty(5, 3, 3, 3)), "relu"), 2)
+    assert out.shape == (2, 5, 3, 3)
+    assert out.is_contiguous(memory_format=torch.channels_last)

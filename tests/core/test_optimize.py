@@ -1,0 +1,109 @@
+"""The fast copy computes what the network computes, at other shapes too, and leaves the network alone."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.core.checks import UsageError
+from striate.core.layers import BatchNorm2d, Conv2d, LeakyReLU, MaxPool2d, ReLU, Sigmoid, SiLU, Tanh
+from striate.core.optimize import FusedConv2d, optimize
+from striate.detection.model import YoloNet
+
+
+def with_statistics(network: nn.Module) -> nn.Module:
+    """Give batch norms running statistics that matter."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias)
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
+@pytest.mark.parametrize("activation", [SiLU(), ReLU(), LeakyReLU(0.2), Sigmoid(), Tanh(), nn.Identity()], ids=repr)
+@pytest.mark.parametrize(
+    "conv",
+    [
+        Conv2d(3, 8, 3, padding=1, bias=False),
+        Conv2d(3, 8, 3, stride=2, dilation=2),
+        Conv2d(3, 9, 1, groups=3),
+    ],
+    ids=repr,
+)
+def test_folded_layer_equals_the_three(conv: Conv2d, activation: nn.Module) -> None:
+    network = with_statistics(nn.Sequential(conv, BatchNorm2d(conv.out_channels), activation, MaxPool2d(2)))
+    x = torch.randn(2, 3, 14, 11)
+    fast = optimize(network, x)
+    assert sum(isinstance(m, FusedConv2d) for m in fast.modules()) == 1
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.modules())
+    for other in (x, torch.randn(1, 3, 20, 17)):
+        torch.testing.assert_close(fast(other), network(other), atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "conv", [Conv2d(3, 8, 3, padding="same"), Conv2d(3, 8, 3, padding=1, padding_mode="reflect")], ids=repr
+)
+def test_padding_that_one_call_cannot_express_is_left_as_it_is(conv: Conv2d) -> None:
+    network = with_statistics(nn.Sequential(conv, BatchNorm2d(8), SiLU()))
+    x = torch.randn(1, 3, 14, 11)
+    torch.testing.assert_close(optimize(network, x)(x), network(x), atol=2e-5, rtol=1e-5)
+
+
+def test_whole_detector_equals_itself_and_is_left_alone() -> None:
+    network = with_statistics(YoloNet(3))
+    before = copy.deepcopy(network.state_dict())
+    x = torch.rand(1, 3, 96, 64)
+    fast = optimize(network, x)
+    for ours, theirs in zip(fast(x), network(x), strict=True):
+        torch.testing.assert_close(ours.classes, theirs.classes, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(ours.distances, theirs.distances, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+class Branches(nn.Module):
+    """The convolution is read by the norm and by the sum, so neither may be folded away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.act = Conv2d(3, 3, 3, padding=1), BatchNorm2d(3), ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return self.act(self.norm(y)) + y
+
+
+def test_convolution_with_two_readers_keeps_its_norm() -> None:
+    network = with_statistics(Branches())
+    x = torch.randn(1, 3, 9, 9)
+    fast = optimize(network, x)
+    assert any(isinstance(m, nn.BatchNorm2d) for m in fast.modules())
+    torch.testing.assert_close(fast(x), network(x), atol=2e-5, rtol=1e-5)
+
+
+def test_network_in_training_mode_is_optimized_for_inference() -> None:
+    network = with_statistics(nn.Sequential(Conv2d(3, 4, 3), BatchNorm2d(4))).train()
+    x = torch.randn(4, 3, 8, 8)
+    fast = optimize(network, x)
+    assert network.training
+    torch.testing.assert_close(fast(x), network.eval()(x), atol=2e-5, rtol=1e-5)
+
+
+class Picky(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_branch_on_a_value_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected a network without branches on values"):
+        optimize(Picky(), torch.ones(1, 3, 4, 4))
+
+
+def test_without_the_private_operations_the_answer_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("striate.core.optimize._onednn_has_fused_convolution", lambda: False)
+    network = with_statistics(nn.Sequential(Conv2d(3, 4, 3), BatchNorm2d(4), SiLU()))
+    x = torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(optimize(network, x)(x), network(x), atol=2e-5, rtol=1e-5)
