@@ -65,10 +65,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 
 
 def cell_text(value: object) -> str:
-    """Write one value for a table: three decimals for fractions, a dash where there is none."""
+    """Write one value for a table: three decimals (powers of ten below 0.01), a dash where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2e}"
 
 
 def show_error(error: StriateError, as_json: bool) -> None:

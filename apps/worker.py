@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 MAX_MODELS = 3  # a shipped detector takes about 15 MB in memory; three leave room to compare two of one's own
 
-# Streamlit runs one thread per visitor. The first lock keeps many tabs, all opened after a restart, from building the
-# same model many times; the second gives the processor's cores to one picture at a time, because two inferences side by
-# side on the same cores are slower than one after the other.
-_building = threading.Lock()
+# Streamlit runs one thread per visitor. The lock gives the processor's cores to one picture at a time: two inferences
+# side by side on the same cores are slower than one after the other, and a shared model need not be thread-safe.
 _inference = threading.Lock()
 
 
@@ -37,8 +35,7 @@ def detector(weights: str) -> Detector:
 
     path = Path(resolve(weights, task="detect"))
     status = path.stat()
-    with _building:
-        return _load(str(path), status.st_size, status.st_mtime_ns)
+    return _load(str(path), status.st_size, status.st_mtime_ns)
 
 
 def detect(
@@ -82,6 +79,7 @@ def warm_up() -> None:
 
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner=False)
 def _load(path: str, size: int, mtime_ns: int) -> Detector:
+    # Many tabs opened at once after a restart load it once: Streamlit holds a lock for each key (a test watches that).
     # Size and time of change are part of the cache's key: a file trained anew under the same name is loaded anew.
     from ..detection import Detector
 

@@ -23,7 +23,6 @@ SizeCheck = Callable[[int, int, str], None]  # height, width, name -> raises Ima
 
 def pixels_of(picture: Image.Image, name: str) -> np.ndarray:
     """Turn a loaded Pillow picture of any mode into uint8 (H, W, 3) RGB, EXIF orientation applied."""
-    orientation = 1 if picture.format == "TIFF" else orientation_of(picture.info.get("exif"))
     mode = picture.mode
     if mode.startswith("I;16") or mode in ("I", "F"):
         grey = grey_to_uint8(np.asarray(picture), name)
@@ -32,7 +31,7 @@ def pixels_of(picture: Image.Image, name: str) -> np.ndarray:
         pixels = over_white(picture.convert("RGBA"))
     else:
         pixels = np.asarray(picture if mode == "RGB" else picture.convert("RGB"))
-    return np.array(oriented(pixels, orientation), dtype=np.uint8, order="C")
+    return np.array(oriented(pixels, orientation_of(picture.info.get("exif"))), dtype=np.uint8, order="C")
 
 
 def grey_to_uint8(values: np.ndarray, name: str) -> np.ndarray:
@@ -121,7 +120,7 @@ def rgb_from_array(array: np.ndarray, channels: str, check_size: SizeCheck, name
     if channels == "bgr" and pixels.shape[2] > 1:
         pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
     if pixels.shape[2] == 4:
-        pixels = over_white(Image.fromarray(np.ascontiguousarray(pixels), "RGBA"))
+        pixels = over_white(Image.fromarray(np.ascontiguousarray(pixels)))
     elif pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     return np.array(pixels, dtype=np.uint8, order="C")

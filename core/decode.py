@@ -121,7 +121,6 @@ def decode(data: bytes, budget: Budget, name: str) -> np.ndarray:
             picture.decodermaxblock = PIECE  # of this picture only, not of the library
             reader.decoding = True
             picture.load()
-            budget.check_size(picture.height, picture.width, name)  # a GIF frame may be larger than its screen
             pixels = pixels_of(picture, name)
     except ImageError:
         raise
@@ -139,7 +138,7 @@ def header_size(data: bytes, budget: Budget, name: str) -> tuple[int, int]:
     try:
         with Image.open(reader, formats=FORMATS) as picture:
             budget.check_size(picture.height, picture.width, name)
-            swapped = picture.format != "TIFF" and orientation_of(picture.info.get("exif")) >= 5
+            swapped = orientation_of(picture.info.get("exif")) >= 5  # TIFF has no such block: Pillow turns it itself
             return (picture.width, picture.height) if swapped else (picture.height, picture.width)
     except ImageError:
         raise

@@ -16,9 +16,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import cache
 from importlib.util import find_spec
+from threading import local
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from .checks import UsageError, unknown
 
-Pair = int | tuple[int, int]
+Pair = int | tuple[int, ...]  # one number, or (vertical, horizontal)
 
 SWITCHES = ("auto", "triton", "torch")
 
@@ -47,16 +46,31 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
 }
 SLOPED = ("leaky_relu", "elu")
 
-_forced: ContextVar[str | None] = ContextVar("striate_kernels", default=None)
+
+class _Forced(local):
+    """The road of the innermost `with kernels(...)` of a thread (a ContextVar could not be traced by torch.compile)."""
+
+    switch: str | None = None
 
 
-@cache
+_forced = _Forced()
+
+
+# (the switch, whether triton interprets), once read. A variable and not functools.cache, which torch.compile sees
+# through with a warning.
+_settings: tuple[str, bool] | None = None
+
+
 def _environment() -> tuple[str, bool]:
     """Return (the switch, whether triton interprets) as the environment had them at the first operation."""
+    global _settings
+    if _settings is not None:
+        return _settings
     switch = os.environ.get("STRIATE_KERNELS", "auto")
     if switch not in SWITCHES:
         raise unknown("STRIATE_KERNELS", switch, SWITCHES)
-    return switch, os.environ.get("TRITON_INTERPRET", "0") == "1"
+    _settings = switch, os.environ.get("TRITON_INTERPRET", "0") == "1"
+    return _settings
 
 
 @contextmanager
@@ -71,11 +85,11 @@ def kernels(switch: str) -> Iterator[None]:
     """
     if switch not in SWITCHES:
         raise unknown("kernels", switch, SWITCHES)
-    token = _forced.set(switch)
+    before, _forced.switch = _forced.switch, switch
     try:
         yield
     finally:
-        _forced.reset(token)
+        _forced.switch = before
 
 
 def uses_triton(x: Tensor) -> bool:
@@ -85,7 +99,7 @@ def uses_triton(x: Tensor) -> bool:
         UsageError: The switch says "triton", but `x` is neither on a CUDA device nor is triton interpreting.
     """
     environment, interpreted = _environment()
-    switch = _forced.get() or environment
+    switch = _forced.switch or environment
     if switch == "torch":
         return False
     reachable = x.is_cuda or (interpreted and x.device.type == "cpu")
@@ -101,7 +115,7 @@ def uses_triton(x: Tensor) -> bool:
 def roads() -> dict[str, dict[str, str]]:
     """Return the table of roads for `striate info`: for each operation, the road a CPU and a CUDA tensor takes now."""
     environment, interpreted = _environment()
-    switch = _forced.get() or environment
+    switch = _forced.switch or environment
     missing = find_spec("triton") is None
     triton = "error: triton is not installed" if missing else "triton"
     cpu = {"torch": "torch", "triton": "triton (interpreted)" if interpreted else "error: triton needs CUDA"}.get(
@@ -247,7 +261,7 @@ def avg_pool2d(
 
 def upsample(
     x: Tensor,
-    scale: float | tuple[float, float] | None = None,
+    scale: float | tuple[float, ...] | None = None,
     size: Pair | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,

@@ -10,37 +10,21 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
 
+from .batches import Batch, KeyedBatches, Samples, make_loader
 from .checkpoints import load_state, save_state
 from .checks import DataError, TrainingError, UsageError
 from .history import History, Progress
 from .recipe import PRECISIONS, TrainingOptions, learning_rate, make_optimizer
-
-Batch = dict[str, Any]
-"""What the samples' `collate` returns: tensors, and "sources", the names of the pictures in it."""
-
-
-class Samples(Protocol):
-    """A training set: `len`, one sample by (epoch, index), and how samples become a batch."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, key: tuple[int, int]) -> Any: ...
-
-    def collate(self, samples: list[Any]) -> Batch:
-        """Join samples into a batch."""
-
 
 LossFunction = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Validate = Callable[[nn.Module], dict[str, float]]
@@ -57,6 +41,7 @@ def fit(
     monitor: str = "loss",
     run_dir: Path | None = None,
     resume: bool = False,
+    identity: dict[str, Any] | None = None,
     save_weights: SaveWeights | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> History:
@@ -71,6 +56,7 @@ def fit(
         monitor: The figure that decides which epoch is best: more is better, except for names that end in "loss".
         run_dir: Folder for state.safetensors, history.csv, history.svg and the weights; None writes nothing.
         resume: Go on from run_dir/state.safetensors if it is there.
+        identity: What else must be the same when a training is resumed, as plain data: the data, the network's size.
         save_weights: Writes last.safetensors and best.safetensors in `run_dir`.
         on_progress: Called after every step and every epoch; whatever it raises ends the training.
 
@@ -83,26 +69,10 @@ def fit(
         raise DataError("at least one picture to train on", "none", "check the dataset's training split")
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         run = _Run(model, samples, loss, options, validate, monitor, run_dir, save_weights, on_progress)
+        run.identity = {**asdict(options), **(identity or {}), "pictures": len(samples)}
         if resume and run_dir is not None and (run_dir / "state.safetensors").exists():
             run.restore()
         return run.train()
-
-
-class KeyedBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index), shuffled as a function of (seed, epoch) alone."""
-
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
-
-    def __len__(self) -> int:
-        # A last batch of one picture would give batch norm nothing to normalise by, so what is left over waits for
-        # another epoch's shuffle.
-        return self.count // self.batch_size
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield [(self.epoch, int(i)) for i in order[start : start + self.batch_size]]
 
 
 class _Run:
@@ -130,15 +100,7 @@ class _Run:
         # Copied before `prepare`, which binds mixed precision to the forward of this very object.
         self.averaged = copy.deepcopy(model).to(self.accelerator.device).eval() if options.ema_decay else None
         self.batches = KeyedBatches(len(samples), options.batch_size, options.seed)
-        loader: DataLoader[Any] = DataLoader(
-            samples,  # type: ignore[arg-type]
-            batch_sampler=self.batches,
-            collate_fn=samples.collate,
-            num_workers=options.workers,
-            generator=torch.Generator(),  # or each pass would draw a number from the one that dropout draws from
-            persistent_workers=options.workers > 0,  # they hold the pictures already read
-            worker_init_fn=_one_thread,
-        )
+        loader = make_loader(samples, self.batches, options.workers)
         self.model, self.optimizer, self.loader = self.accelerator.prepare(
             model, make_optimizer(model, options), loader
         )
@@ -146,6 +108,7 @@ class _Run:
         self.best, self.stale, self.factor, self.epoch = -math.inf, 0, 1.0, 0
         self.history, self.started, self.notice = History(), time.perf_counter(), ""
         self.first_step, self.mid_epoch = 0, False
+        self.identity: dict[str, Any] = {}
 
     def train(self) -> History:
         while self.epoch < self.options.epochs and not (0 < self.options.patience <= self.stale):
@@ -250,8 +213,7 @@ class _Run:
     def state(self) -> dict[str, Any]:
         """All that the next epoch depends on."""
         return {
-            "options": asdict(self.options),
-            "pictures": self.batches.count,
+            "identity": self.identity,
             "epoch": self.epoch,
             "model": self.accelerator.unwrap_model(self.model).state_dict(),
             "averaged": {} if self.averaged is None else self.averaged.state_dict(),
@@ -266,18 +228,14 @@ class _Run:
         """Take up the state in the run folder."""
         assert self.run_dir is not None
         state, self.notice = load_state(self.run_dir / "state.safetensors")
-        mine, theirs = (
-            {**asdict(self.options), "pictures": self.batches.count},
-            {**state["options"], "pictures": state["pictures"]},
-        )
-        other = [
-            f"{name} {theirs.get(name)!r}" for name in mine if name != "workers" and mine[name] != theirs.get(name)
-        ]
+        mine, theirs = self.identity, state["identity"]
+        # Workers only prepare pictures, and how does not depend on them.
+        other = [name for name in {**mine, **theirs} if name != "workers" and mine.get(name) != theirs.get(name)]
         if other:
             raise TrainingError(
-                f"the options of the training in {self.run_dir}: {', '.join(other)}",
-                ", ".join(f"{name} {mine[name]!r}" for name in mine if mine[name] != theirs.get(name)),
-                "resume with the same options, or train in another folder",
+                f"the training in {self.run_dir}: {', '.join(f'{name} {theirs.get(name)!r}' for name in other)}",
+                ", ".join(f"{name} {mine.get(name)!r}" for name in other),
+                "resume with the same options and data, or train in another folder",
             )
         self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
         if self.averaged is not None:
@@ -311,11 +269,3 @@ class _Run:
             )
         )
         self.notice = ""
-
-
-def _one_thread(worker: int) -> None:
-    """Keep OpenCV and torch in a worker process to one thread: the workers are the parallelism."""
-    import cv2
-
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

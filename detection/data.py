@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..core.augment import Augmentation, Labelled, augment
-from ..core.datasets import BoxDataset
+from ..core.checks import DataError
+from ..core.datasets import BoxDataset, list_splits, load_boxes
 from ..core.images import load_image, resize
 from ..core.letterbox import plan_letterbox
 
@@ -85,3 +88,31 @@ class TrainingPictures:
                 self.free -= image.nbytes
         factors = np.array([plan.scale_x, plan.scale_y] * 2, np.float32)
         return Labelled(image, (sample.boxes * factors)[~sample.crowd], sample.class_ids[~sample.crowd])
+
+
+def training_splits(
+    data: BoxDataset | str | Path, val: BoxDataset | None, names: tuple[str, ...], *, fixed: bool
+) -> tuple[BoxDataset, BoxDataset | None]:
+    """Read the training pictures and, where the dataset has them, the validation pictures.
+
+    Args:
+        data: A dataset, or the folder of one.
+        val: Validation pictures, if not the folder's own.
+        names: Classes of the detector; a folder that has no others is read in their order.
+        fixed: Other classes than `names` are bad labels, rather than the reason to learn those.
+
+    Raises:
+        DataError: Validation pictures of other classes.
+    """
+    if isinstance(data, BoxDataset):
+        train = data
+    else:
+        train = load_boxes(data, "train", names=names if fixed and names else None)
+        if not fixed and set(train.names) <= set(names):
+            train = load_boxes(data, "train", names=names)
+        if val is None and any(re.fullmatch(r"val(\d{4})?", name) for name in list_splits(data)):
+            val = load_boxes(data, "val", names=train.names)
+    if val is not None and val.names != train.names:
+        fix = "read both splits with the same names"
+        raise DataError(f"validation pictures of the classes {train.names}", f"{val.names}", fix)
+    return train, val

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..core.datasets.synthetic import blood_smear
 from ..core.export import export_onnx
 from ..core.images import letterbox, to_tensor
-from .model import YoloNet, anchor_points, expected_boxes, flatten_maps
+from .model import anchor_points, expected_boxes, flatten_maps
 
 PARITY_PICTURES = 16
 
@@ -19,7 +18,7 @@ PARITY_PICTURES = 16
 class Decoder(nn.Module):
     """The network with its maps decoded: (N, 3, H, W) -> boxes (N, A, 4) in canvas pixels, scores (N, A, classes)."""
 
-    def __init__(self, network: YoloNet) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
@@ -30,7 +29,7 @@ class Decoder(nn.Module):
         return expected_boxes(*anchor_points(maps), distances), classes.sigmoid()
 
 
-def export_detector(network: YoloNet, path: str | Path, canvas: tuple[int, int], metadata: dict[str, Any]) -> float:
+def export_detector(network: nn.Module, path: str | Path, canvas: tuple[int, int], metadata: dict[str, Any]) -> float:
     """Write the detector as ONNX for one canvas (height, width); see `core.export.export_onnx`."""
     pictures = [letterbox(blood_smear(seed)[0], canvas)[0] for seed in range(PARITY_PICTURES)]
     about = {
@@ -40,5 +39,5 @@ def export_detector(network: YoloNet, path: str | Path, canvas: tuple[int, int],
         "height": canvas[0],
         "width": canvas[1],
     }
-    inputs = [torch.as_tensor(to_tensor(picture)) for picture in pictures]
+    inputs = [to_tensor(picture) for picture in pictures]
     return export_onnx(Decoder(network), inputs, path, outputs=("boxes", "scores"), metadata=about)

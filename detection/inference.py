@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..core.images import letterbox, to_tensor
+from ..core.checks import DataError
+from ..core.datasets import BoxDataset
+from ..core.images import letterbox, load_image, to_tensor
 from ..core.optimize import Optimized, optimize
 from .data import canvas_for
-from .decode import Thresholds, decode
+from .decode import EVALUATION, Thresholds, decode
 from .detections import Detections
+from .metrics import evaluate_boxes
 
 MOST_COPIES = 8
 """Fast copies kept, one for each shape of canvas; more than a folder of photographs has, and made in 0.1 s."""
@@ -44,6 +48,18 @@ class Inference:
             found = decode(maps, thresholds)[0]
         speed = {"network": 1e3 * (middle - started), "decode": 1e3 * (time.perf_counter() - middle)}
         return Detections(plan.to_original(found.boxes), found.scores, found.class_ids, self.names, size, speed=speed)
+
+    def evaluate(self, dataset: BoxDataset) -> dict[str, Any]:
+        """Measure average precision; see `metrics.evaluate_boxes`.
+
+        Raises:
+            DataError: A dataset of other classes, or of the same in another order.
+        """
+        if dataset.names != self.names:
+            fix = "read it with names=detector.names"
+            raise DataError(f"pictures of the classes {self.names}", f"{dataset.names}", fix)
+        found = [self.find(load_image(sample.image), EVALUATION) for sample in dataset]
+        return evaluate_boxes(dataset.samples, found, self.names)
 
     def _copy(self, images: torch.Tensor) -> Optimized:
         """The fast copy of the network for canvases of this shape; the oldest one makes room."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .boxes import complete_iou, distances_from_xyxy
 from .model import BINS, RawMap, anchor_points, expected_boxes, flatten_maps
@@ -56,3 +58,9 @@ def _distribution_focal(logits: Tensor, wanted: Tensor) -> Tensor:
     at_low = log_probability.gather(-1, low[..., None])[..., 0]
     at_high = log_probability.gather(-1, low[..., None] + 1)[..., 0]
     return -(at_low * (1 - share) + at_high * share)
+
+
+def batch_loss(model: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
+    """The loss of one batch of `TrainingPictures`."""
+    images = batch["images"].float() / 255
+    return detection_loss(model(images), batch["boxes"], batch["classes"], batch["mask"])

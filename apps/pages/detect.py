@@ -191,9 +191,12 @@ def page() -> None:
     except StriateError as problem:
         show.error("This picture cannot be read", problem)
         return
-    results(picture, weights, options)
-    with st.expander("About this model", icon=":material/description:"):
-        st.markdown(card(weights))
+    try:
+        results(picture, weights, options)
+        with st.expander("About this model", icon=":material/description:"):
+            st.markdown(card(weights))
+    except StriateError as problem:  # such as weights that were removed after they had been loaded
+        show.error("This picture could not be searched", problem)
 
 
 def results(picture: pick.Picture, weights: str, options: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..checks import UsageError, unknown
-from ..images import save_image
+from ..images import encode_image
 from .boxes import BoxDataset, BoxSample
 from .smear import NAMES as SMEAR_NAMES
 from .smear import blood_smear
@@ -116,7 +116,7 @@ def write_synthetic(
 
 def _render(render: Scene, seed: int, size: tuple[int, int], path: Path) -> BoxSample:
     image, boxes, class_ids = render(seed, size)
-    save_image(image, path)
+    path.write_bytes(encode_image(image))
     return BoxSample(path, boxes, class_ids, np.zeros(len(boxes), dtype=np.bool_), size[1], size[0])
 
 

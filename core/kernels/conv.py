@@ -119,7 +119,7 @@ def _launch(x, weight, bias, stride, padding, dilation, groups, precision):
 
 
 def _setup_context(ctx, inputs, output):
-    x, weight, bias, ctx.stride, ctx.padding, ctx.dilation, ctx.groups, ctx.precision = inputs
+    x, weight, _, ctx.stride, ctx.padding, ctx.dilation, ctx.groups, ctx.precision = inputs
     ctx.save_for_backward(x, weight)
 
 

@@ -123,10 +123,10 @@ def depthwise_weight_gradient(
 
 
 def _window(weight, stride, padding, dilation, channels):
-    return dict(
-        R=weight.shape[2], S=weight.shape[3], SH=stride[0], SW=stride[1], PH=padding[0], PW=padding[1],
-        DH=dilation[0], DW=dilation[1], MULT=weight.shape[0] // channels,
-    )  # fmt: skip
+    return {
+        "R": weight.shape[2], "S": weight.shape[3], "SH": stride[0], "SW": stride[1], "PH": padding[0],
+        "PW": padding[1], "DH": dilation[0], "DW": dilation[1], "MULT": weight.shape[0] // channels,
+    }  # fmt: skip
 
 
 def _tile(rows, channels):
@@ -200,7 +200,7 @@ def _launch_weight(dy, x, size, stride, padding, dilation, groups):
 
 
 def _setup_context(ctx, inputs, output):
-    x, weight, bias, ctx.stride, ctx.padding, ctx.dilation, ctx.groups, _ = inputs
+    x, weight, _, ctx.stride, ctx.padding, ctx.dilation, ctx.groups, _ = inputs
     ctx.save_for_backward(x, weight)
 
 

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 import triton
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..checks import UsageError, unknown
 
@@ -70,15 +69,26 @@ def differentiable(op: Any, setup_context: Callable[..., None], backward: Callab
 
     The operation gets its gradient registered for torch.compile and direct callers. Eager calls go through a
     torch.autograd.Function around the same operation: a registered gradient costs 51 us a call on the host, a Function
-    12 us (measured on a slow CPU core). Second derivatives are refused, because the gradients are raw operations.
+    12 us (measured on a slow CPU core). Second derivatives are refused, because the gradients are raw operations:
+    torch's once_differentiable would notice only those that pass through the incoming gradient, and lose the others.
     """
+
+    def once(ctx: Any, *incoming: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise UsageError(
+                "a first derivative from the Triton kernels",
+                "create_graph=True",
+                'take torch\'s road for second derivatives: with striate.core.ops.kernels("torch")',
+            )
+        return backward(ctx, *incoming)
+
     torch.library.register_autograd(op, backward, setup_context=setup_context, lib=LIBRARY)
     members = {
         "forward": staticmethod(lambda *args: op(*args)),
         "setup_context": staticmethod(setup_context),
-        "backward": staticmethod(once_differentiable(backward)),
+        "backward": staticmethod(once),
     }
-    function = type(op._schema.name.split("::")[1], (torch.autograd.Function,), members)
+    function: Any = type(op._schema.name.split("::")[1], (torch.autograd.Function,), members)
 
     def apply(*args: Any) -> Any:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():

@@ -152,7 +152,7 @@ def _shape(x, kernel, stride, padding, dilation, ceil_mode):
 
 
 def _steps(kernel, stride, padding):
-    return dict(R=kernel[0], S=kernel[1], SH=stride[0], SW=stride[1], PH=padding[0], PW=padding[1])
+    return {"R": kernel[0], "S": kernel[1], "SH": stride[0], "SW": stride[1], "PH": padding[0], "PW": padding[1]}
 
 
 def _grid(shape):

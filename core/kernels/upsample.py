@@ -87,8 +87,8 @@ def upsample_backward(
     h = (m // W) % H
     w = m % W
     image = m // (W * H) * OH
-    # Sources from h - 1 to h + 1 read pixel h (nearest: from h on); half a pixel less where centres are aligned, because
-    # o = (h - 1 + 1/2) / scale - 1/2. Two outputs before and three after cover that last half and rounding.
+    # Sources from h - 1 to h + 1 read pixel h (nearest: from h on); half a pixel less where centres are aligned,
+    # because o = (h - 1 + 1/2) / scale - 1/2. Two outputs before and three after cover that last half and rounding.
     lead = 0.0
     if BILINEAR:
         lead = 1.0 if ALIGN else 0.5

@@ -13,7 +13,7 @@ import pytest
 
 from striate import __version__
 from striate.apps.cli_app import SETTINGS, flags
-from striate.apps.console import emit
+from striate.apps.console import cell_text, emit
 from striate.apps.samples import SAMPLES, sample
 from striate.core import ops
 from striate.core.images import load_image
@@ -65,6 +65,14 @@ def test_figures_that_are_no_numbers_become_null(capsys: pytest.CaptureFixture[s
     emit("detect", metrics={"nan": float("nan"), "inf": np.float32("inf"), "one": np.float32(1), "row": np.arange(2)})
     shown = json.loads(capsys.readouterr().out)
     assert shown["metrics"] == {"nan": None, "inf": None, "one": 1.0, "row": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.25, "0.250"), (-1.0, "-1.000"), (0.0, "0.000"), (2e-5, "2.00e-05"), (None, "–"), (float("nan"), "–"), (7, "7")],
+)
+def test_cells_keep_small_numbers_and_mark_missing_ones(value: object, text: str) -> None:
+    assert cell_text(value) == text
 
 
 def test_samples_are_written_as_they_are_shown(striate: Run, tmp_path: Any) -> None:

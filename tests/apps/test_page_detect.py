@@ -20,6 +20,7 @@ import striate
 from striate.apps import worker
 from striate.apps.cli import main
 from striate.apps.samples import SAMPLES
+from striate.core.checks import ModelError
 from striate.core.weights import WEIGHTS
 from striate.detection import Detections
 
@@ -186,6 +187,17 @@ def test_damaged_model_says_what_to_do(tmp_path: Path, tiny: Path, monkeypatch: 
     assert not app.exception
     assert app.error[0].value == "This model cannot be used"
     assert any("half.safetensors" in entry.value for entry in app.text)
+
+
+def test_error_while_searching_says_what_to_do(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ModelError("the weights", "a removed file", "load the page again")
+
+    monkeypatch.setattr(worker, "detect", fail)
+    page.button(key="sample-cat").click().run()
+    assert not page.exception
+    assert page.error[0].value == "This picture could not be searched"
+    assert "load the page again" in [entry.value for entry in page.text]
 
 
 @pytest.mark.skipif("cells" not in WEIGHTS, reason="the `cells` weights are not in the table yet")

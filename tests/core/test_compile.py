@@ -9,27 +9,39 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
-if os.environ.get("TRITON_INTERPRET") == "1":
-    pytest.skip("the interpreter replaces the kernels this tier compiles", allow_module_level=True)
 triton = pytest.importorskip("triton", reason="Triton has no wheel for this platform")
 
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
 from striate.core import ops  # noqa: E402
-from striate.core.kernels import conv, conv_backward, launch, tiles  # noqa: E402
+from striate.core.kernels import launch, tiles  # noqa: E402
+
+pytestmark = pytest.mark.compile
 
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}  # bytes a program may have; CUDA programming guide, table 27
 TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.uint8: "u8", torch.int32: "i32"}
 
 
+class Launch(NamedTuple):
+    """A launch that was recorded: the kernel, its arguments, num_warps and num_stages, its constants."""
+
+    kernel: Any
+    args: tuple[Any, ...]
+    options: dict[str, int]
+    constants: dict[str, Any]
+
+
 class Compiled(NamedTuple):
+    """What came of one kernel."""
+
     ptx: str
     shared: int
     report: str  # what ptxas -v says
@@ -69,7 +81,9 @@ def compile_launch(record, arch: int, folder: Path) -> Compiled:
     tools = Path(triton.__file__).parent / "backends/nvidia/bin"
     name = "sm_90a" if arch == 90 else f"sm_{arch}"
     for tool in sorted(tools.glob("ptxas*")):  # triton 3.7 has two; the one that knows the PTX version accepts it
-        done = subprocess.run([tool, "-v", f"--gpu-name={name}", path, "-o", os.devnull], capture_output=True, text=True)
+        done = subprocess.run(
+            [tool, "-v", f"--gpu-name={name}", path, "-o", os.devnull], capture_output=True, text=True
+        )
         if done.returncode == 0:
             return Compiled(compiled.asm["ptx"], compiled.metadata.shared, done.stderr + done.stdout)
     raise AssertionError(done.stderr)
@@ -83,7 +97,8 @@ def record(monkeypatch):
         launches = []
 
         def note(kernel, grid, *args, num_warps=4, num_stages=3, **constants):
-            launches.append((kernel, args, {"num_warps": num_warps, "num_stages": num_stages}, constants))
+            options = {"num_warps": num_warps, "num_stages": num_stages}
+            launches.append(Launch(kernel, args, options, constants))
 
         monkeypatch.setattr(launch, "run", note)
         monkeypatch.setattr(tiles, "architecture", lambda x: arch)
@@ -97,24 +112,109 @@ def record(monkeypatch):
     return run
 
 
-def check(launches, arch, folder, seen=None):
-    assert launches
+ARCHITECTURES = pytest.mark.parametrize("arch", [80, 90], ids=["sm_80", "sm_90"])
+
+
+def check(launches, arch, folder) -> dict[str, Compiled]:
+    """Compile every launch and assert what must hold for all; return the results by kernel."""
+    seen = {}
     for entry in launches:
+        kernel, _, options, constants = entry
         result = compile_launch(entry, arch, folder)
-        label = f"{entry[0].__name__} {entry[3]} on sm_{arch}"
+        label = f"{kernel.__name__} {constants} on sm_{arch}"
         assert result.spilled == 0, f"{label}: {result.spilled} bytes spilled"
         assert result.shared <= SHARED_MEMORY[arch], label
-        assert "C7515" not in result.report and "serializ" not in result.report, f"{label}: {result.report}"
-        assert entry[2]["num_warps"] == 4, f"{label}: flat loops were miscompiled with 8 warps"
-        if seen is not None:
-            seen[entry[0].__name__] = result
+        assert "C7515" not in result.report, f"{label}: {result.report}"
+        assert "serializ" not in result.report, f"{label}: {result.report}"
+        assert options["num_warps"] == 4, f"{label}: flat loops were miscompiled with 8 warps"
+        seen[kernel.__name__] = result
     return seen
 
 
-ARCHITECTURES = pytest.mark.parametrize("arch", [80, 90], ids=["sm_80", "sm_90"])
-# filters: one shape for each row of the tile tables; 8 x 64 x 64 pixels fill both devices
-ROWS = pytest.mark.parametrize("filters", [128, 64, 32, 16])
+def convolution(**keywords):
+    def function(x, w, b):
+        return ops.conv2d(x, w, b, padding=w.shape[2] // 2, **keywords)
+
+    return function
 
 
-def convolution(x, w, b, **keywords):
-    return ops.conv2d(x, w, b, padding=w.shape[2] // 2, **keywords)
+@ARCHITECTURES
+@pytest.mark.parametrize("filters", [128, 64, 32, 16])
+def test_convolution_row_by_row(record, tmp_path, arch, filters) -> None:
+    """One number of filters for each row of the tables; 8 x 64 x 64 pixels fill both devices."""
+    launches = record(arch, convolution(), (8, filters, 64, 64), (filters, filters, 3, 3), (filters,))
+    tile = tiles.TILES[arch, "half"][[128, 64, 32, 16].index(filters)]
+    assert (launches[0].constants["BM"], launches[0].constants["BN"]) == (tile.BM, tile.BN)
+    seen = check(launches, arch, tmp_path)
+    assert {"conv_forward", "conv_input_gradient", "conv_weight_gradient", "column_sums", "sum_parts"} == set(seen)
+    for name in ("conv_forward", "conv_input_gradient"):
+        assert ("wgmma.mma_async" in seen[name].ptx) == (arch == 90)
+        assert "cp.async" in seen[name].ptx
+
+
+@ARCHITECTURES
+@pytest.mark.parametrize(
+    ("shapes", "keywords"),
+    [
+        (((8, 3, 128, 128), (64, 3, 7, 7), (64,)), {"stride": 2}),
+        (((1, 128, 16, 16), (128, 128, 3, 3), (128,)), {}),
+        (((8, 20, 64, 64), (255, 20, 3, 3), (255,)), {"stride": 2}),
+        (((8, 64, 64, 64), (64, 1, 3, 3), (64,)), {"groups": 64}),
+    ],
+    ids=["pictures", "a map too small for the device", "channels not a multiple of 8", "depthwise"],
+)
+def test_other_convolutions(record, tmp_path, arch, shapes, keywords) -> None:
+    check(record(arch, convolution(**keywords), *shapes), arch, tmp_path)
+
+
+@ARCHITECTURES
+@pytest.mark.parametrize("precision", ["tf32", "tf32x3", "ieee"])
+@pytest.mark.parametrize("filters", [64, 16])
+def test_float32_convolution(record, tmp_path, arch, precision, filters) -> None:
+    shapes = (8, filters, 64, 64), (filters, filters, 3, 3), (filters,)
+    seen = check(record(arch, convolution(precision=precision), *shapes, dtype=torch.float32), arch, tmp_path)
+    matrix = any(word in seen["conv_forward"].ptx for word in ("wgmma.mma_async", "mma.sync"))
+    assert matrix == (precision != "ieee")
+
+
+@ARCHITECTURES
+def test_float16_and_int64_offsets(record, tmp_path, arch, monkeypatch) -> None:
+    monkeypatch.setattr(launch, "INT32_LIMIT", 0)
+    shapes = (8, 64, 64, 64), (64, 64, 3, 3), (64,)
+    check(record(arch, convolution(), *shapes, dtype=torch.float16), arch, tmp_path)
+
+
+@ARCHITECTURES
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+def test_batch_norm(record, tmp_path, arch, training) -> None:
+    def function(x, weight, bias):
+        return ops.batch_norm(x, weight, bias, torch.zeros(64), torch.ones(64), training)
+
+    check(record(arch, function, (8, 64, 64, 64), (64,), (64,)), arch, tmp_path)
+
+
+@ARCHITECTURES
+def test_pooling_and_upsampling(record, tmp_path, arch) -> None:
+    shape = (8, 64, 64, 64)
+    launches = record(arch, lambda x: ops.max_pool2d(x, 3, 2, 1), shape)
+    launches += record(arch, lambda x: ops.avg_pool2d(x, 3, 2, 1, count_include_pad=False), shape)
+    launches += record(arch, lambda x: ops.upsample(x, 2), shape)
+    launches += record(arch, lambda x: ops.upsample(x, 2, mode="bilinear"), shape)
+    check(launches, arch, tmp_path)
+
+
+@ARCHITECTURES
+def test_activations(record, tmp_path, arch) -> None:
+    launches = [
+        e for name in ops.ACTIVATIONS for e in record(arch, partial(ops.activation, name=name), (8, 64, 64, 64))
+    ]
+    assert len(launches) == 2 * len(ops.ACTIVATIONS)
+    check(launches, arch, tmp_path)
+
+
+def test_a_spill_is_seen(record, tmp_path) -> None:
+    """The check itself can fail: 128 x 256 sums in 128 threads do not fit into registers."""
+    launches = record(80, convolution(), (8, 64, 64, 64), (64, 64, 3, 3), (64,), gradient=False)
+    launches[0].constants.update(BM=128, BN=256)
+    with pytest.raises(AssertionError, match="bytes spilled"):
+        check(launches, 80, tmp_path)

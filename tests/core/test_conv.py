@@ -23,6 +23,8 @@ CASES = {
     "stride 2, dilation 2: empty phases": ((1, 16, 8, 7), 16, (3, 3), {"stride": 2, "padding": 1, "dilation": 2}),
     "unequal in height and width": ((1, 16, 7, 6), 16, (3, 2), {"stride": (2, 1), "padding": (1, 0)}),
     "three channels: packed taps": ((1, 3, 9, 8), 20, (5, 5), {"stride": 2, "padding": 2}),
+    "packed taps, dilation": ((1, 3, 9, 8), 4, (3, 2), {"dilation": (2, 3), "padding": 2}),
+    "lower than its stride": ((1, 16, 1, 4), 16, (1, 3), {"stride": 3, "padding": (0, 1)}),
     "one channel": ((2, 1, 6, 5), 4, (3, 3), {"padding": 1}),
     "K not a multiple of the block": ((1, 70, 4, 4), 70, (1, 1), {}),
     "groups": ((1, 8, 6, 5), 12, (3, 3), {"padding": 1, "groups": 4}),
@@ -91,13 +93,14 @@ def test_many_programs_and_parts(small_tiles, shape, filters, taps, keywords) ->
 
 
 @interpret
-@pytest.mark.parametrize("name", ["stride 2", "three channels: packed taps", "depthwise"])
-def test_int64_offsets(monkeypatch, name) -> None:
+@pytest.mark.parametrize("name", ["stride 2", "packed taps, dilation", "depthwise, two filters a channel, stride 2"])
+def test_int64_offsets(small_tiles, monkeypatch, name) -> None:
     from striate.core.kernels import launch
 
     monkeypatch.setattr(launch, "INT32_LIMIT", 0)
     function, tensors, terms = problem(*CASES[name])
     assert_exact_enough(function, tensors, terms=terms)
+    assert small_tiles.launched("sum_parts")
 
 
 @interpret

@@ -87,10 +87,17 @@ def test_the_same_picture_without_the_bomb_loads() -> None:
     assert load_image(scan_bomb(3, 200)).shape == (200, 200, 3)
 
 
-def test_a_late_picture_is_refused_even_where_decoding_cannot_be_interrupted() -> None:
-    data = encoded(Image.new("RGB", (600, 600)), "WEBP")
-    with pytest.raises(ImageError, match="decodes within 0 s"):
-        load_image(data, max_seconds=0)
+def test_a_late_picture_is_refused_even_where_decoding_cannot_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("RGB", (60, 60)), "WEBP")
+
+    def slow(picture: Image.Image, name: str) -> np.ndarray:
+        time.sleep(0.3)
+        return np.asarray(picture)
+
+    monkeypatch.setattr("striate.core.decode.pixels_of", slow)
+    with pytest.raises(ImageError, match=r"decodes within 0\.2 s"):
+        load_image(data, max_seconds=0.2)
+    assert load_image(data).shape == (60, 60, 3)
 
 
 def test_a_file_read_many_times_over_is_refused() -> None:

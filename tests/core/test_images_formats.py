@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
 from striate.core.checks import ImageError
-from striate.core.images import image_size, load_image
+from striate.core.images import HEADER_BYTES, image_size, load_image
 
 
 def encoded(picture: Image.Image, format: str, **options: object) -> bytes:
@@ -149,7 +150,17 @@ def test_exif_orientation(format: str, orientation: int) -> None:
     np.testing.assert_array_equal(load_image(Image.open(io.BytesIO(data))), loaded)
 
 
-def test_size_from_the_header_is_turned_too(tmp_path) -> None:
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_size_of_files_longer_than_the_part_read_for_it(format: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    options = {"exif": b"Exif\0\0" + bytes(60_000), "comment": bytes(60_000)} if format == "JPEG" else {}
+    data = encoded(Image.fromarray(noise), format, **options)
+    assert len(data) > HEADER_BYTES
+    (tmp_path / "a").write_bytes(data)
+    assert image_size(tmp_path / "a") == (300, 400)
+
+
+def test_size_from_the_header_is_turned_too(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     for format in ("JPEG", "TIFF"):

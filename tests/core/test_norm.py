@@ -63,7 +63,18 @@ def test_many_programs_and_parts(small_tiles) -> None:
 
 
 @interpret
-def test_int64_offsets(monkeypatch) -> None:
+def test_blocks_of_other_means_are_merged_within_a_part(monkeypatch, count_launches) -> None:
+    from striate.core.kernels import tiles
+
+    monkeypatch.setattr(tiles, "column_tile", lambda rows, channels: (16, 16))
+    x, weight, bias = tensors((3, 4, 5, 7))
+    x = (x.detach() + torch.arange(3)[:, None, None, None]).requires_grad_()
+    assert_exact_enough(lambda x, w, b: ops.batch_norm(x, w, b, None, None, True), [x, weight, bias], terms=105)
+    assert not count_launches.launched("sum_parts")  # seven blocks, one part
+
+
+@interpret
+def test_int64_offsets(small_tiles, monkeypatch) -> None:
     from striate.core.kernels import launch
 
     monkeypatch.setattr(launch, "INT32_LIMIT", 0)

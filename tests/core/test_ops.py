@@ -72,10 +72,11 @@ def test_roads_list_every_operation() -> None:
 
 
 def test_the_switch_ends_with_its_block_even_on_an_error() -> None:
-    before = ops.roads()
-    with pytest.raises(KeyError), ops.kernels("torch"):
-        raise KeyError
-    assert ops.roads() == before
+    with ops.kernels("auto"):
+        with pytest.raises(KeyError), ops.kernels("torch"):
+            assert not ops.uses_triton(torch.zeros(1))
+            raise KeyError
+        assert {row["switch"] for row in ops.roads().values()} == {"auto"}
 
 
 @in_plain_process
@@ -179,9 +180,22 @@ def test_opcheck(name) -> None:
 @interpret
 def test_second_derivatives_are_refused() -> None:
     x = torch.randn(3, requires_grad=True)
-    (gradient,) = torch.autograd.grad(ops.activation(x, "silu").sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+    with pytest.raises(UsageError, match="a first derivative from the Triton kernels; got create_graph=True"):
+        torch.autograd.grad(ops.activation(x, "silu").sum(), x, create_graph=True)
+
+
+@interpret
+def test_compiled_by_dynamo_without_a_break(count_launches) -> None:
+    def network(x, weight):
+        return ops.max_pool2d(ops.activation(ops.conv2d(x, weight, padding=1), "silu"), 2).square().sum()
+
+    x, weight = torch.randn(1, 3, 4, 4, requires_grad=True), torch.randn(4, 3, 3, 3, requires_grad=True)
+    expected = torch.autograd.grad(network(x, weight), (x, weight))
+    found = torch.autograd.grad(torch.compile(network, backend="aot_eager", fullgraph=True)(x, weight), (x, weight))
+    torch.testing.assert_close(found, expected)
+    assert (
+        count_launches.names[: len(count_launches.names) // 2] == count_launches.names[len(count_launches.names) // 2 :]
+    )
 
 
 @interpret

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.core.batches import KeyedBatches
 from striate.core.checks import CheckpointError, DataError, TrainingError, UsageError
 from striate.core.history import History, Progress
 from striate.core.layers import BatchNorm2d, Conv2d
 from striate.core.recipe import TrainingOptions
-from striate.core.training import KeyedBatches, fit
+from striate.core.training import fit
 
 
 class Points:
@@ -143,6 +144,12 @@ def test_resume_with_other_options_is_refused_and_nothing_is_lost(tmp_path: Path
     with pytest.raises(TrainingError, match=r"learning_rate 0\.02.*; got .*learning_rate 0\.5; resume with the same"):
         train(network(), run_dir=tmp_path, resume=True, options={"learning_rate": 0.5})
     assert (tmp_path / "state.safetensors").read_bytes() == before
+
+
+def test_resume_on_other_data_is_refused(tmp_path: Path) -> None:
+    train(network(), run_dir=tmp_path, identity={"data": "a"})
+    with pytest.raises(TrainingError, match=r"data 'a'; got data 'b'; resume with the same"):
+        train(network(), run_dir=tmp_path, resume=True, identity={"data": "b"})
 
 
 def test_resume_without_a_usable_state(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from striate.core.checks import DataError, SaveError, UsageError
 from striate.core.datasets import BoxDataset, BoxSample, load_boxes, write_boxes, write_coco, write_voc, write_yolo
-from striate.core.images import save_image
+from striate.core.images import encode_image, save_image
 
 # Text that XML, YAML and JSON must carry alike. XML itself has no control characters and joins blanks at the ends.
 letters = st.characters(codec="utf-8", exclude_categories=["C", "Z"], include_characters=" &<>\"':#-,[]{}")
@@ -27,7 +27,8 @@ def datasets(draw: st.DrawFn, folder: Path) -> BoxDataset:
     samples = []
     for i in range(draw(st.integers(1, 3))):
         height, width = draw(st.integers(1, 300)), draw(st.integers(1, 300))
-        image = save_image(np.zeros((height, width, 3), np.uint8), folder / f"picture {i}.png")
+        image = folder / f"picture {i}.png"
+        image.write_bytes(encode_image(np.zeros((height, width, 3), np.uint8)))
         boxes = []
         for _ in range(draw(st.integers(0, 4))):
             x1, y1 = draw(st.floats(0, width - 0.5)), draw(st.floats(0, height - 0.5))

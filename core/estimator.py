@@ -1,0 +1,120 @@
+"""What all trained models share: keywords stored, weights saved with them, loaded, moved to a device."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import nn
+
+from .checkpoints import load_checkpoint, save_checkpoint
+from .checks import CheckpointError, ModelError, UsageError
+from .weights import resolve
+
+
+class Estimator(ABC):
+    """A model with class names, built from keywords, that `fit` trains.
+
+    A subclass stores each keyword of its constructor under the keyword's own name: `repr` and the checkpoint read them
+    there.
+
+    Attributes:
+        names: Class names by class id.
+        network_: The network, in eval mode; None before it is trained or loaded.
+    """
+
+    task: ClassVar[str]
+    class_layers: ClassVar[str]  # what the names of all tensors contain that depend on the classes
+    names: tuple[str, ...]
+    network_: nn.Module | None
+    device: torch.device
+
+    @abstractmethod
+    def _build(self, names: tuple[str, ...]) -> nn.Module:
+        """Make a fresh network for these classes."""
+
+    def _use(self, network: nn.Module | None) -> None:
+        """Take a network into use, in eval mode, on this model's device."""
+        self.network_ = None if network is None else network.to(self.device).eval()
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's keywords with their values."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the network to "cpu" or "cuda"; returns itself."""
+        self.device = torch.device(device)
+        self._use(self.network_)
+        return self
+
+    def save(self, path: str | Path, **about: Any) -> Path:
+        """Save weights, constructor keywords and class names in one safetensors file.
+
+        Args:
+            path: Ends in .safetensors.
+            about: More to keep in the header as JSON, such as figures and licence.
+
+        Raises:
+            ModelError: A model without weights.
+            SaveError: The file cannot be written; the one that was there is untouched.
+        """
+        return self._save(self._trained(), path, **about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Load what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            CheckpointError: A file that is damaged, foreign, of another class, or of a newer version.
+        """
+        tensors, meta = load_checkpoint(path, kind=cls.__name__)
+        try:
+            model = cls(**meta["config"])
+            network = model._build(model.names)
+            network.load_state_dict(tensors)
+        except (TypeError, KeyError, RuntimeError, UsageError) as error:
+            expected = f"a {cls.__name__} checkpoint of this version"
+            raise CheckpointError(expected, f"{path}: {error}", "update Striate, or save the model again") from error
+        model._use(network)
+        return model
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path) -> Self:
+        """Load weights by name, such as "cells", or by path; never uses the network.
+
+        Raises:
+            ModelError: An unknown name, or weights that have to be fetched first.
+        """
+        return cls.load(resolve(name_or_path, cls.task))
+
+    def _trained(self) -> nn.Module:
+        if self.network_ is None:
+            kind = type(self).__name__.lower()
+            raise ModelError(
+                f"a {kind} with weights", "one that was never trained", "call fit, load or from_pretrained"
+            )
+        return self.network_
+
+    def _save(self, network: nn.Module, path: str | Path, **about: Any) -> Path:
+        tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+        meta = {"kind": type(self).__name__, "config": self.config(), "names": list(self.names)}
+        return save_checkpoint(path, tensors, {**meta, **about})
+
+    def _start(self, names: tuple[str, ...], seed: int) -> None:
+        """Make ready to learn these classes from the weights there are; for other classes, their layers start anew."""
+        if self.network_ is not None and names == self.names:
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self._build(names)
+        if self.network_ is not None:
+            old, new = self.network_.state_dict(), network.state_dict()
+            network.load_state_dict({name: (new if self.class_layers in name else old)[name] for name in new})
+        self.names = names
+        self._use(network)
