@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAKE = defaults("detection/detector.py", "Detector.__init__")
 RECIPE = defaults("core/recipe.py", "TrainingOptions")
+FIT = defaults("detection/detector.py", "Detector.fit")
+AUGMENTATION = defaults("core/augment.py", "Augmentation")
 RUNS = Path("runs/detect")
 CONFIG, STATE, BEST, LAST = "config.json", "state.safetensors", "best.safetensors", "last.safetensors"
 NO_SPLIT = "none"
@@ -27,7 +29,7 @@ SPLITS = {"split": "train", "val_split": "val"}
 
 def _option(name: str, help: str) -> Any:
     """An option whose default is the Python API's: it is shown here, and applied there."""
-    return typer.Option(help=help, show_default={**MAKE, **RECIPE}[name])
+    return typer.Option(help=help, show_default={**AUGMENTATION, **FIT, **MAKE, **RECIPE}[name])
 
 
 def train(
@@ -42,11 +44,20 @@ def train(
     learning_rate: Annotated[float | None, _option("learning_rate", "Highest learning rate.")] = None,
     optimizer: Annotated[str | None, _option("optimizer", "adamw, adam or sgd.")] = None,
     schedule: Annotated[str | None, _option("schedule", "cosine, step, plateau or constant.")] = None,
+    weight_decay: Annotated[float | None, _option("weight_decay", "Not on norms and biases.")] = None,
     patience: Annotated[int | None, _option("patience", "Stop after so many epochs without progress; 0 never.")] = None,
+    validate_every: Annotated[int | None, _option("validate_every", "Epochs between validations.")] = None,
     precision: Annotated[str | None, _option("precision", "fp32, bf16 or fp16.")] = None,
     device: Annotated[str | None, _option("device", "auto, cpu or cuda.")] = None,
     workers: Annotated[int | None, _option("workers", "Processes that prepare pictures.")] = None,
     seed: Annotated[int | None, _option("seed", "Seed of everything.")] = None,
+    plain_epochs: Annotated[int | None, _option("plain_epochs", "Last epochs, without mosaic.")] = None,
+    mosaic: Annotated[float | None, _option("mosaic", "Probability of joining four pictures.")] = None,
+    scale: Annotated[float | None, _option("scale", "Zoom up to 1 plus or minus this.")] = None,
+    flip_vertical: Annotated[
+        float | None, _option("flip_vertical", "Probability; where up and down mean nothing.")
+    ] = None,
+    transpose: Annotated[float | None, _option("transpose", "Probability of swapping x and y; likewise.")] = None,
     split: Annotated[str | None, typer.Option(help="Pictures to learn from.", show_default=SPLITS["split"])] = None,
     val_split: Annotated[
         str | None, typer.Option(help=f"Pictures to judge by, or {NO_SPLIT!r}.", show_default=SPLITS["val_split"])
@@ -66,23 +77,38 @@ def train(
             learning_rate=learning_rate,
             optimizer=optimizer,
             schedule=schedule,
+            weight_decay=weight_decay,
+            validate_every=validate_every,
+            plain_epochs=plain_epochs,
             patience=patience,
             precision=precision,
             device=device,
             workers=workers,
             seed=seed,
         ),
+        "augmentation": given(mosaic=mosaic, scale=scale, flip_vertical=flip_vertical, transpose=transpose),
     }
+    from ..core.augment import Augmentation
+
     run = run_folder(out, resume)
     if resume:
         asked = with_saved(run, asked)
     detector = detector_for(asked["data"].get("weights"), asked["detector"])
+    augmentation = Augmentation(**asked["augmentation"])
     learn, judge = datasets(data, **{**SPLITS, **asked["data"]})
     save_config(run, {**asked, "path": str(data)})
     note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
     try:
         with training_bar() as on_progress:
-            detector.fit(learn, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **asked["options"])
+            detector.fit(
+                learn,
+                val=judge,
+                run_dir=run,
+                resume=resume,
+                augmentation=augmentation,
+                on_progress=on_progress,
+                **asked["options"],
+            )
     except KeyboardInterrupt:
         note(f"go on with: striate detect train {data} --out {run} --resume")
         raise

@@ -12,8 +12,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from ..core.images import encode_image, load_image, resize
-from .cli_app import MAX_UPLOAD_MB
 from .samples import SAMPLES, Sample, sample
+from .server import MAX_UPLOAD_MB
 
 TILE = 106  # width in pixels; eight fit beside the sidebar of a window of 1400, three side by side on a telephone
 THUMBNAIL = (160, 212)  # height, width: twice a tile, for screens of high density

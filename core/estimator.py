@@ -53,18 +53,20 @@ class Estimator(ABC):
         self._use(self.network_)
         return self
 
-    def save(self, path: str | Path, **about: Any) -> Path:
+    def save(self, path: str | Path, *, half: bool = False, **about: Any) -> Path:
         """Save weights, constructor keywords and class names in one safetensors file.
 
         Args:
             path: Ends in .safetensors.
+            half: Store the filters in 16 bits, which halves the file; norms and biases stay in 32, and so does the
+                network that `load` makes of it.
             about: More to keep in the header as JSON, such as figures and licence.
 
         Raises:
             ModelError: A model without weights.
             SaveError: The file cannot be written; the one that was there is untouched.
         """
-        return self._save(self._trained(), path, **about)
+        return self._save(self._trained(), path, half, **about)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -101,8 +103,10 @@ class Estimator(ABC):
             )
         return self.network_
 
-    def _save(self, network: nn.Module, path: str | Path, **about: Any) -> Path:
+    def _save(self, network: nn.Module, path: str | Path, half: bool = False, **about: Any) -> Path:
         tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+        if half:
+            tensors = {name: t.half() if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()}
         meta = {"kind": type(self).__name__, "config": self.config(), "names": list(self.names)}
         return save_checkpoint(path, tensors, {**meta, **about})
 

@@ -7,14 +7,18 @@ its blocked layout once. On CUDA tensors the folded convolution and the activati
 from __future__ import annotations
 
 import copy
+import operator
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from . import ops
-from .checks import UsageError
+from .checks import UsageError, unknown
+
+PRECISIONS = ("auto", "fp32", "bf16")
 
 # Module -> oneDNN's name of the post-operation, and the attribute that holds its one parameter.
 FUSABLE: dict[type[nn.Module], tuple[str, str | None]] = {
@@ -27,7 +31,7 @@ FUSABLE: dict[type[nn.Module], tuple[str, str | None]] = {
 
 
 class FusedConv2d(nn.Module):
-    """A convolution with folded norm and activation: (N, C, H, W) -> (N, K, OH, OW).
+    """A convolution with folded norm and activation: (N, C, H, W) -> (N, K, OH, OW), computed in its weight's dtype.
 
     Args:
         conv: Where geometry comes from.
@@ -54,6 +58,7 @@ class FusedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, add the bias, activate."""
+        x = x.to(self.weight.dtype)
         if self.packed is not None and not ops.uses_triton(x):
             return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, *self.geometry, *self.post)
         y = ops.conv2d(x, self.weight, self.bias, *self.conv)
@@ -73,16 +78,20 @@ class Optimized(nn.Module):
             return self.graph(x.contiguous(memory_format=torch.channels_last))
 
 
-def optimize(model: nn.Module, example: Tensor) -> Optimized:
+def optimize(model: nn.Module, example: Tensor, *, precision: str = "fp32") -> Optimized:
     """Return a fast copy of a network for inference; the network itself stays as it is.
 
     Args:
         model: Takes one tensor; its forward must not branch on values.
         example: An input of the usual shape, on the device where the copy will run.
+        precision: "fp32"; "bf16" computes in bfloat16, all but the convolutions that give the results; "auto" is
+            "bf16" on a CPU that multiplies bfloat16 in hardware, "fp32" elsewhere.
 
     Raises:
-        UsageError: A network that cannot be traced.
+        UsageError: A network that cannot be traced, or an unknown precision.
     """
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
     private = copy.deepcopy(model).eval().to(example.device)
     try:
         graph = _Tracer().trace(private)
@@ -90,6 +99,9 @@ def optimize(model: nn.Module, example: Tensor) -> Optimized:
         raise UsageError("a network without branches on values", str(error), "use the network as it is") from error
     traced = fx.GraphModule(private, graph)
     _fuse(traced)
+    _add_in_place(traced, example)
+    if precision == "bf16" or (precision == "auto" and example.device.type == "cpu" and cpu_has_bfloat16()):
+        _to_bfloat16(traced)
     optimized = Optimized(traced.eval())
     if example.device.type == "cpu" and _onednn_has_fused_convolution():
         hooks = [
@@ -139,6 +151,43 @@ def _fuse(traced: fx.GraphModule) -> None:
             traced.graph.erase_node(gone)
     traced.delete_all_unused_submodules()
     traced.recompile()
+
+
+def _add_in_place(traced: fx.GraphModule, example: Tensor) -> None:
+    """Add into a convolution's or an upsampling's result when the sum is its only reader: one map less to allocate."""
+    modules = dict(traced.named_modules())
+    with torch.inference_mode():
+        ShapeProp(traced).propagate(example)
+    for node in traced.graph.nodes:
+        if node.target is not operator.add or not all(isinstance(term, fx.Node) for term in node.args):
+            continue
+        for term, other in (node.args, node.args[::-1]):
+            fresh = isinstance(modules.get(str(term.target)), (FusedConv2d, nn.Upsample)) and len(term.users) == 1
+            if fresh and term.meta["tensor_meta"].shape == node.meta["tensor_meta"].shape:
+                node.target, node.args = operator.iadd, (term, other)
+                break
+    traced.recompile()
+
+
+def _to_bfloat16(traced: fx.GraphModule) -> None:
+    """Compute in bfloat16 all but what gives the results: eight bits are enough for features, not for coordinates."""
+    last: set[str] = set()
+    ahead = [traced.graph.output_node()]
+    while ahead:  # back from the output, through what packs results into tuples, to the layers that computed them
+        for node in ahead.pop().all_input_nodes:
+            if node.op == "call_module":
+                last.add(str(node.target))
+            else:
+                ahead.append(node)
+    for name, module in traced.named_modules():
+        if isinstance(module, FusedConv2d) and name not in last:
+            module.to(torch.bfloat16)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); emulated, it is slower than float32."""
+    known = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask() for ask in known if ask is not None)
 
 
 def _only_reader(node: fx.Node, modules: dict[str, nn.Module], kinds: tuple[type[nn.Module], ...]) -> fx.Node | None:

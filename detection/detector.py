@@ -19,6 +19,7 @@ from ..core.datasets import BoxDataset, load_boxes
 from ..core.estimator import Estimator
 from ..core.history import History, Progress
 from ..core.images import Source, load_image
+from ..core.optimize import PRECISIONS
 from ..core.recipe import TrainingOptions
 from ..core.training import fit
 from .data import TrainingPictures, canvas_for, training_splits
@@ -40,6 +41,8 @@ class Detector(Estimator):
         confidence: Least score of a box that `predict` returns.
         iou_threshold: Of two boxes of a class that overlap more, `predict` returns the better.
         max_detections: Most boxes for a picture.
+        precision: How `predict` and `evaluate` compute on the CPU: "fp32", "bf16", or "auto", which is "bf16" where
+            the CPU multiplies bfloat16 in hardware (twice as fast, scores differ in the third digit).
 
     `save`, `load`, `from_pretrained` and `to` are `core.estimator.Estimator`'s.
 
@@ -49,8 +52,8 @@ class Detector(Estimator):
 
     Example:
         >>> detector = Detector(names=("cat", "dog"), image_size=320)
-        >>> detector
-        Detector(names=('cat', 'dog'), size='n', image_size=320, confidence=0.25, iou_threshold=0.6, max_detections=300)
+        >>> detector.config()["image_size"]
+        320
     """
 
     task = "detect"
@@ -65,16 +68,19 @@ class Detector(Estimator):
         confidence: float = 0.25,
         iou_threshold: float = 0.6,
         max_detections: int = 300,
+        precision: str = "auto",
     ) -> None:
         self.names = tuple(names)
         self.size, self.image_size, self.max_detections = size, image_size, max_detections
-        self.confidence, self.iou_threshold = confidence, iou_threshold
+        self.confidence, self.iou_threshold, self.precision = confidence, iou_threshold, precision
         self.network_: nn.Module | None = None
         self.history_: History | None = None
         self.device = torch.device("cpu")
         self._inference: Inference | None = None
         if size not in SIZES:
             raise unknown("size", size, SIZES)
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
         self._thresholds(None, None)
         if not 32 <= image_size <= 4096:
             raise UsageError("image_size from 32 to 4096 pixels", repr(image_size), "pass 320 to 640")
@@ -248,7 +254,7 @@ class Detector(Estimator):
 
     def _ready(self) -> Inference:
         if self._inference is None:
-            self._inference = Inference(self._trained(), self.names, self.image_size)
+            self._inference = Inference(self._trained(), self.names, self.image_size, self.precision)
         return self._inference
 
     def _thresholds(self, confidence: float | None, iou_threshold: float | None) -> Thresholds:
@@ -260,7 +266,7 @@ class Detector(Estimator):
 
     def _validate(self, model: nn.Module, val: BoxDataset) -> dict[str, float]:
         """Validation figures of a network in training."""
-        figures = Inference(model, self.names, self.image_size).evaluate(val)
+        figures = Inference(model, self.names, self.image_size, self.precision).evaluate(val)
         return {"map50": figures["map50"], "map": figures["map"]}
 
     def _class_id(self, name: str) -> int:

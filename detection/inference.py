@@ -29,10 +29,11 @@ class Inference:
         network: In eval mode.
         names: Class names by class id.
         image_size: Longer side of the canvas.
+        precision: See `core.optimize.optimize`.
     """
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...], image_size: int) -> None:
-        self.network, self.names, self.image_size = network, names, image_size
+    def __init__(self, network: nn.Module, names: tuple[str, ...], image_size: int, precision: str) -> None:
+        self.network, self.names, self.image_size, self.precision = network, names, image_size, precision
         self.copies: dict[tuple[int, int], Optimized] = {}
 
     def find(self, image: np.ndarray, thresholds: Thresholds) -> Detections:
@@ -67,5 +68,5 @@ class Inference:
         if shape not in self.copies:
             if len(self.copies) == MOST_COPIES:
                 self.copies.pop(next(iter(self.copies)))
-            self.copies[shape] = optimize(self.network, images)
+            self.copies[shape] = optimize(self.network, images, precision=self.precision)
         return self.copies[shape]

@@ -118,7 +118,7 @@ def boxes_table(found: Detections) -> np.ndarray:
             "h": bottom - top,
         }
     )
-    pixels = {name: st.column_config.NumberColumn(format="%.0f", width=46) for name in "xywh"}
+    pixels = {name: st.column_config.NumberColumn(format="%.0f", width=42) for name in "xywh"}
     score = st.column_config.ProgressColumn(format="%.2f", min_value=0.0, max_value=1.0, width=100)
     chosen = st.dataframe(
         data,

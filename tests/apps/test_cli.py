@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from striate import __version__
-from striate.apps.cli_app import SETTINGS, flags
 from striate.apps.console import cell_text, emit
 from striate.apps.samples import SAMPLES, sample
+from striate.apps.server import MAX_UPLOAD_MB, SETTINGS, flags
 from striate.core import ops
 from striate.core.images import load_image
 from striate.core.weights import WEIGHTS
@@ -93,7 +93,8 @@ def test_sample_is_an_image_nobody_can_write_into(entry: Any) -> None:
 
 def test_server_flags_are_safe_and_complete() -> None:
     given = flags("localhost", 8600)
-    assert "--server.maxUploadSize=16" in given
+    assert f"--server.maxUploadSize={MAX_UPLOAD_MB}" in given
+    assert MAX_UPLOAD_MB <= 32
     assert "--browser.gatherUsageStats=false" in given
     assert "--server.fileWatcherType=none" in given
     assert "--client.showErrorDetails=none" in given

@@ -62,6 +62,15 @@ def test_save_and_load_give_the_same_answers(learned: Detector, picture: np.ndar
         assert same(again.predict(picture), learned.predict(picture))
 
 
+def test_half_the_file_and_nearly_the_same_answer(learned: Detector, picture: np.ndarray, tmp_path: Path) -> None:
+    whole, half = learned.save(tmp_path / "a.safetensors"), learned.save(tmp_path / "b.safetensors", half=True)
+    assert half.stat().st_size < 0.55 * whole.stat().st_size
+    again = Detector.load(half)
+    assert again.network_ is not None
+    assert {p.dtype for p in again.network_.parameters()} == {torch.float32}
+    np.testing.assert_allclose(again.predict(picture).boxes, learned.predict(picture).boxes, atol=0.5)
+
+
 @pytest.mark.parametrize("kind", ["path", "bytes", "pillow", "tensor", "bgr"])
 def test_every_kind_of_source_gives_the_same_boxes(learned: Detector, eight: BoxDataset, kind: str) -> None:
     path = eight[0].image
@@ -160,6 +169,7 @@ def test_detector_without_weights() -> None:
         (lambda d, p: d.evaluate(BoxDataset([], ("cat",), Path(), "val", "voc")), DataError, "the classes .'circle'"),
         (lambda d, p: d.fit("nowhere", epocs=3), UsageError, "did you mean 'epochs'"),
         (lambda d, p: Detector(size="xl"), UsageError, "size to be one of n, s"),
+        (lambda d, p: Detector(precision="fp16"), UsageError, "precision to be one of auto, fp32, bf16"),
         (lambda d, p: Detector(image_size=5), UsageError, "image_size from 32 to 4096"),
         (lambda d, p: Detector.from_pretrained("cels"), ModelError, "cels"),
     ],
