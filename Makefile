@@ -5,7 +5,8 @@ WORKERS ?= 2
 PY := .venv/bin/python
 STAMP := .venv/.stamp
 LINK := build/links/striate
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest
+# One file stays in one process: the detector that test_detector.py trains is trained once.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --dist loadfile
 
 .PHONY: help app test check test-gpu bench lock clean
 

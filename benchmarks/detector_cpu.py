@@ -1,8 +1,9 @@
 """Detector inference on the CPU, one thread: Striate against eager torch, ONNX Runtime and OpenCV DNN.
 
 All run the same network on the same picture, batch 1: ours optimized, eager as it was trained, the other two from an
-ONNX file. All are float32 but one row, which is what `predict` runs where the CPU multiplies bfloat16 in hardware. The first case is the network alone, its six maps; the second decodes every cell to a
-box, which is what the file of `Detector.export` does. Before the clock starts the outputs are compared.
+ONNX file. All are float32 but one row, which is what `predict` runs where the CPU multiplies bfloat16 in hardware. The
+first case is the network alone, its six maps; the second decodes every cell to a box, which is what the file of
+`Detector.export` does. Before the clock starts the outputs are compared.
 `detector_cpu.py [WEIGHTS] [--rounds N] [--dry]`; --dry prints the table and keeps nothing.
 """
 

@@ -100,7 +100,7 @@ def test_int64_offsets(small_tiles, monkeypatch, name) -> None:
     monkeypatch.setattr(launch, "INT32_LIMIT", 0)
     function, tensors, terms = problem(*CASES[name])
     assert_exact_enough(function, tensors, terms=terms)
-    assert small_tiles.launched("sum_parts")
+    assert small_tiles.launched("sum_parts") or "depthwise" in name  # which has too few pixels here for two parts
 
 
 @interpret

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def test_roads_list_every_operation() -> None:
 
 def test_the_switch_ends_with_its_block_even_on_an_error() -> None:
     with ops.kernels("auto"):
-        with pytest.raises(KeyError), ops.kernels("torch"):
+        with contextlib.suppress(KeyError), ops.kernels("torch"):
             assert not ops.uses_triton(torch.zeros(1))
             raise KeyError
         assert {row["switch"] for row in ops.roads().values()} == {"auto"}
