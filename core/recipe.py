@@ -64,7 +64,7 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "validate_every"):
+        for name in ("epochs", "batch_size", "learning_rate", "validate_every", "plateau_patience"):
             positive(name, getattr(self, name))
         for name in ("momentum", "final_factor", "ema_decay"):
             fraction(name, getattr(self, name))

@@ -180,8 +180,12 @@ class _Run:
             else:
                 mine.copy_(theirs[name])
 
+    def _judged(self) -> nn.Module:
+        """The weights that are validated and kept: the averaged ones, if there are any."""
+        return self.averaged if self.averaged is not None else self.accelerator.unwrap_model(self.model)
+
     def _validate(self, losses: dict[str, float]) -> dict[str, float]:
-        model = self.averaged or self.accelerator.unwrap_model(self.model)
+        model = self._judged()
         due = self.epoch % self.options.validate_every == 0 or self.epoch == self.options.epochs
         if self.validate is not None and not due:
             return {}
@@ -194,8 +198,8 @@ class _Run:
             self.best, self.stale, self.history.best_epoch = value, 0, self.epoch
             self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
         else:
-            self.stale += self.options.validate_every
-            if self.stale % self.options.plateau_patience == 0:
+            before, self.stale = self.stale, self.stale + (self.options.validate_every if self.validate else 1)
+            if self.stale // self.options.plateau_patience > before // self.options.plateau_patience:
                 self.factor *= 0.3
         return metrics
 
@@ -204,9 +208,9 @@ class _Run:
             return
         self.run_dir.mkdir(parents=True, exist_ok=True)
         if self.save_weights is not None:
-            self.save_weights(self.averaged or self.plain, self.run_dir / "last.safetensors")
+            self.save_weights(self._judged(), self.run_dir / "last.safetensors")
             if self.history.best_epoch == self.epoch:
-                self.save_weights(self.averaged or self.plain, self.run_dir / "best.safetensors")
+                self.save_weights(self._judged(), self.run_dir / "best.safetensors")
         self.history.save(self.run_dir)
         save_state(self.run_dir / "state.safetensors", self.state())
 

@@ -102,7 +102,7 @@ def training_splits(
         fixed: Other classes than `names` are bad labels, rather than the reason to learn those.
 
     Raises:
-        DataError: Validation pictures of other classes.
+        DataError: Validation pictures of other classes, or without a single box.
     """
     if isinstance(data, BoxDataset):
         train = data
@@ -115,4 +115,8 @@ def training_splits(
     if val is not None and val.names != train.names:
         fix = "read both splits with the same names"
         raise DataError(f"validation pictures of the classes {train.names}", f"{val.names}", fix)
+    if val is not None and not any(val.counts().values()):
+        raise DataError(
+            "validation pictures with boxes", f"none in {len(val)} pictures", "label some, or leave val out"
+        )
     return train, val

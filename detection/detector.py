@@ -106,7 +106,8 @@ class Detector(Estimator):
     ) -> Detector:
         """Learn from labelled pictures; the weights of the best epoch on `val` are kept.
 
-        A detector that has weights goes on from them; for other classes only the last layers start anew.
+        A detector that has weights goes on from them; for other classes only the last layers start anew. One whose
+        training fails or is interrupted stays as it was.
 
         Args:
             data: A dataset, or the folder of one: then its splits "train" and, if there is one, "val" are taken.
@@ -130,28 +131,34 @@ class Detector(Estimator):
         recipe = TrainingOptions(**options)
         augmentation = augmentation or Augmentation()
         train, val = training_splits(data, val, self.names, fixed=self.network_ is None)
+        before = self.names, self.network_
         self._start(train.names, recipe.seed)
         plain_from = recipe.epochs - min(plain_epochs, recipe.epochs // 3)
         pictures = TrainingPictures(train, self.image_size, augmentation, plain_from, recipe.seed)
-        network = self._trained()
-        self.history_ = fit(
-            network,
-            pictures,
-            batch_loss,
-            options=recipe,
-            validate=None if val is None else lambda model: self._validate(model, val),
-            monitor="loss" if val is None else "map",
-            run_dir=None if run_dir is None else Path(run_dir),
-            resume=resume,
-            identity={
-                "network": [self.size, self.image_size, *self.names],
-                "augmentation": asdict(augmentation),
-                "plain_from": plain_from,
-                "data": train.fingerprint(),
-            },
-            save_weights=lambda model, path: self._save(model, path),
-            on_progress=on_progress,
-        )
+        network = copy.deepcopy(self._trained())
+        try:
+            self.history_ = fit(
+                network,
+                pictures,
+                batch_loss,
+                options=recipe,
+                validate=None if val is None else lambda model: self._validate(model, val),
+                monitor="loss" if val is None else "map",
+                run_dir=None if run_dir is None else Path(run_dir),
+                resume=resume,
+                identity={
+                    "network": [self.size, self.image_size, *self.names],
+                    "augmentation": asdict(augmentation),
+                    "plain_from": plain_from,
+                    "data": train.fingerprint(),
+                },
+                save_weights=lambda model, path: self._save(model, path),
+                on_progress=on_progress,
+            )
+        except BaseException:
+            self.names = before[0]
+            self._use(before[1])
+            raise
         self._use(network)
         return self
 

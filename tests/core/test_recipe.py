@@ -48,6 +48,7 @@ def test_norms_and_biases_do_not_decay(name: str) -> None:
     [
         ({"epochs": 0}, "epochs to be a positive number; got 0"),
         ({"learning_rate": float("nan")}, "learning_rate to be a positive number; got nan"),
+        ({"plateau_patience": 0}, "plateau_patience to be a positive number; got 0"),
         ({"ema_decay": 1.5}, "ema_decay to lie between 0 and 1; got 1.5"),
         ({"clip_norm": -1}, "clip_norm of 0 or more; got -1"),
         ({"optimizer": "adamww"}, "did you mean 'adamw'"),

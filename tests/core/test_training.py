@@ -188,6 +188,13 @@ def test_early_stopping_and_plateau() -> None:
     assert history.column("learning_rate") == pytest.approx([0.02, 0.02, 0.02, 0.006, 0.006])
 
 
+def test_plateau_counts_epochs_between_validations() -> None:
+    plateau = {"epochs": 8, "schedule": "plateau", "plateau_patience": 3, "validate_every": 2, "warmup_epochs": 0.0}
+    history = train(network(), validate=lambda model: {"map": 0.5}, monitor="map", options=plateau)
+    # best at 2, stale by 2 at 4 and by 4 at 6, which is past 3; by 6 at 8
+    assert history.column("learning_rate") == pytest.approx([0.02] * 6 + [0.006] * 2)
+
+
 def test_validation_at_intervals_and_at_the_end() -> None:
     history = train(network(), options={"validate_every": 4})
     assert [row["epoch"] for row in history.rows if "validation_loss" in row] == [4, 6]

@@ -87,3 +87,5 @@ def test_splits_of_a_folder(tmp_path: Path) -> None:
     assert training_splits(tmp_path, None, ("cat",), fixed=False)[0].names == train.names
     with pytest.raises(DataError, match="validation pictures of the classes"):
         training_splits(train, replace(val, names=order), (), fixed=True)
+    with pytest.raises(DataError, match="validation pictures with boxes; got none in 0 pictures"):
+        training_splits(train, replace(val, samples=[]), (), fixed=True)

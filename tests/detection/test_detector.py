@@ -140,6 +140,23 @@ def test_fine_tuning_for_other_classes_keeps_all_but_the_last_layers(learned: De
     assert not torch.allclose(old["heads.0.classes.weight"], new["heads.0.classes.weight"], atol=1e-3)
 
 
+def test_a_training_that_fails_leaves_the_detector_as_it_was(learned: Detector, tmp_path: Path) -> None:
+    write_synthetic(tmp_path, 2, 1, scene="blood_smear", size=(60, 80), seed=0)
+    tuned = Detector.load(learned.save(tmp_path / "old.safetensors"))
+
+    def stop(progress: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tuned.fit(tmp_path, epochs=1, batch_size=2, learning_rate=1.0, device="cpu", on_progress=stop)
+    assert tuned.names == learned.names
+    assert tuned.network_ is not None
+    assert learned.network_ is not None
+    assert not tuned.network_.training
+    for name, tensor in learned.network_.state_dict().items():
+        assert torch.equal(tensor, tuned.network_.state_dict()[name])
+
+
 def test_training_on_a_folder_validates_on_its_val_split(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "data", 4, 2, scene="shapes", seed=0)
     detector = Detector(image_size=64)
