@@ -212,6 +212,28 @@ def test_activations(record, tmp_path, arch) -> None:
     check(launches, arch, tmp_path)
 
 
+def test_no_kernel_is_left_out(record) -> None:
+    """Every kernel that the sources launch is launched by one of the operations compiled above."""
+    folder = Path(launch.__file__).parent
+    known = {name for file in folder.glob("*.py") for name in re.findall(r"launch\.run\(\s*(\w+)", file.read_text())}
+    shape = (8, 64, 64, 64)
+
+    def norm(x, weight, bias):
+        return ops.batch_norm(x, weight, bias, torch.zeros(64), torch.ones(64), True)
+
+    launches = [
+        *record(90, convolution(), shape, (64, 64, 3, 3), (64,)),
+        *record(90, convolution(groups=64), shape, (64, 1, 3, 3), (64,)),
+        *record(90, norm, shape, (64,), (64,)),
+        *record(90, lambda x: ops.max_pool2d(x, 3, 2, 1), shape),
+        *record(90, lambda x: ops.avg_pool2d(x, 3, 2, 1), shape),
+        *record(90, lambda x: ops.upsample(x, 2), shape),
+        *record(90, lambda x: ops.activation(x, "silu"), shape),
+    ]
+    assert len(known) > 15
+    assert {entry.kernel.__name__ for entry in launches} == known
+
+
 def test_a_spill_is_seen(record, tmp_path) -> None:
     """The check itself can fail: 128 x 256 sums in 128 threads do not fit into registers."""
     launches = record(80, convolution(), (8, 64, 64, 64), (64, 64, 3, 3), (64,), gradient=False)
