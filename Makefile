@@ -17,8 +17,8 @@ app: $(STAMP)  ## the demo at http://localhost:8501 (another port: make app PORT
 	.venv/bin/striate app --port $(PORT)
 
 test: $(STAMP)  ## the tests that need no GPU: CPU and compile tiers, then kernels under Triton's interpreter
-	$(PYTEST) -n $(WORKERS) -m "not interpret and not gpu"
-	TRITON_INTERPRET=1 $(PYTEST) -n $(WORKERS) -m interpret
+	$(PYTEST) -n $(WORKERS) -m "not kernel and not gpu"
+	TRITON_INTERPRET=1 $(PYTEST) -n $(WORKERS) -m kernel
 
 check: $(STAMP) $(LINK)  ## lint, format, types, and the rooms
 	$(PY) -m ruff check .
@@ -27,7 +27,7 @@ check: $(STAMP) $(LINK)  ## lint, format, types, and the rooms
 	$(PYTEST) -q tests/test_rooms.py
 
 test-gpu: $(STAMP)  ## the tests that need an NVIDIA GPU
-	$(PY) -m pytest -m gpu
+	$(PY) -m pytest -m "gpu or kernel"
 
 bench: $(STAMP)  ## detector inference on the CPU, one thread; keeps the rows and renders benchmarks/README.md
 	$(PY) benchmarks/detector_cpu.py

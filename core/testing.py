@@ -45,7 +45,7 @@ def results(function: Callable[..., Tensor], tensors: Sequence[Tensor], dtype: t
     wanted = [t for t in tensors if t.requires_grad]
     if not wanted:
         return [out]
-    incoming = torch.randn(out.shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    incoming = torch.randn(out.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(dtype)
     return [out, *torch.autograd.grad(out, wanted, incoming.to(out))]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with the reason, what this process cannot run."""
     for item in items:
-        if item.get_closest_marker("interpret") and not INTERPRETED:
+        if item.get_closest_marker("kernel") and not INTERPRETED and not _gpu():
             item.add_marker(
-                pytest.mark.skip(reason="needs TRITON_INTERPRET=1 before triton is imported: make test sets it")
+                pytest.mark.skip(reason="needs a GPU, or TRITON_INTERPRET=1 before triton is imported (make test)")
             )
         if item.get_closest_marker("compile") and INTERPRETED:
             item.add_marker(
@@ -36,10 +38,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
 
 
+@cache
 def _gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def device(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Make the tensors of a kernel's test on the GPU where there is one; under the interpreter on the CPU."""
+    if INTERPRETED or not request.node.get_closest_marker("kernel"):
+        yield
+        return
+    import torch
+
+    with torch.device("cuda"):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ with MULT = K / C filters per channel. There is no matrix product in it: as impl
 used, so the taps are summed with plain multiply-adds in float32, over tiles of BM pixels x BC channels. The work is
 bound by memory, and channels_last makes every access a row of channels.
 
-Gradients are gathers and fixed-order sums, deterministic like those of conv_backward.py. Limit: int64 offsets from
+Gradients are gathers and fixed-order sums, deterministic like those of conv2d_backward.py. Limit: int64 offsets from
 2^31 elements of x or y on.
 """
 
@@ -16,7 +16,7 @@ import torch
 import triton
 import triton.language as tl
 
-from . import launch, tiles
+from . import geometry, launch, tiles
 
 
 @triton.jit
@@ -138,7 +138,7 @@ def _tile(rows, channels):
 
 
 def _fake(x, weight, bias, stride, padding, dilation, groups, precision):
-    return launch.empty_map(x, launch.conv_shape(x, weight, stride, padding, dilation))
+    return launch.empty_map(x, geometry.conv_shape(x, weight, stride, padding, dilation))
 
 
 def _launch(x, weight, bias, stride, padding, dilation, groups, precision):

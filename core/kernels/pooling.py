@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 
 from ..checks import UsageError
-from . import launch, tiles
+from . import geometry, launch, tiles
 
 
 @triton.jit
@@ -147,7 +147,7 @@ def _shape(x, kernel, stride, padding, dilation, ceil_mode):
         if ceil_mode and (size - 1) * stride[i] >= x.shape[i + 2] + padding[i]:
             size -= 1
         sizes.append(size)
-    launch.check_output(sizes[0], sizes[1], x.shape[2:])
+    geometry.check_output(sizes[0], sizes[1], x.shape[2:])
     return (x.shape[0], x.shape[1], *sizes)
 
 
@@ -266,8 +266,8 @@ apply_average = launch.differentiable(
 
 def _window(x, kernel, stride, padding):
     launch.check_map(x)
-    kernel, padding = launch.pair(kernel), launch.pair(padding)
-    stride = kernel if stride is None or stride == [] or stride == () else launch.pair(stride)
+    kernel, padding = geometry.pair(kernel), geometry.pair(padding)
+    stride = kernel if stride is None or stride == [] or stride == () else geometry.pair(stride)
     if min(*kernel, *stride) < 1:
         raise UsageError("a window and a stride of at least 1", f"{kernel} and {stride}", "pass positive numbers")
     if min(padding) < 0 or any(2 * edge > taps for edge, taps in zip(padding, kernel, strict=True)):
@@ -277,7 +277,7 @@ def _window(x, kernel, stride, padding):
 
 def max_pool2d(x, kernel, stride, padding, dilation, ceil_mode):
     """Take window maxima, as `striate.core.ops.max_pool2d` documents it."""
-    return apply_max(x, *_window(x, kernel, stride, padding), launch.pair(dilation), ceil_mode)[0]
+    return apply_max(x, *_window(x, kernel, stride, padding), geometry.pair(dilation), ceil_mode)[0]
 
 
 def avg_pool2d(x, kernel, stride, padding, count_include_pad, ceil_mode, divisor_override):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import launch
 
-PROCESSORS = {80: 108, 90: 132}  # streaming multiprocessors of A100 and H100
+PROCESSORS = {80: 108, 89: 128, 90: 132, 100: 148}  # streaming multiprocessors of A100, RTX 4090, H100 and B200
 MIN_BLOCKS = 8  # blocks in a part of a sum, at least
 
 
@@ -28,11 +28,12 @@ def _capability(index: int) -> int:
 
 
 def architecture(x: Tensor) -> int:
-    """Return the row of the tile tables for x's device: 90 for Hopper and later, 80 for what came before."""
+    """Return the row of the tile tables for x's device: its own, or the nearest below it."""
     if not x.is_cuda:
         return 80
     index = x.device.index
-    return 90 if _capability(torch.cuda.current_device() if index is None else index) >= 90 else 80
+    capability = _capability(torch.cuda.current_device() if index is None else index)
+    return max((row for row in PROCESSORS if row <= capability), default=80)
 
 
 def processors(x: Tensor) -> int:
@@ -52,13 +53,21 @@ class Tile(NamedTuple):
 # Rows by architecture and arithmetic, then by number of filters: above 64, above 32, above 16, fewer.
 TILES: dict[tuple[int, str], tuple[Tile, ...]] = {
     (90, "half"): (Tile(128, 128, 64, 3), Tile(128, 64, 64, 4), Tile(128, 32, 64, 4), Tile(128, 16, 64, 4)),
+    (100, "half"): (Tile(128, 128, 64, 3), Tile(128, 64, 64, 4), Tile(128, 32, 64, 4), Tile(128, 16, 64, 4)),
     (80, "half"): (Tile(64, 128, 32, 4), Tile(128, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
+    (89, "half"): (Tile(64, 128, 32, 4), Tile(128, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
     (90, "tf32"): (Tile(128, 64, 32, 3), Tile(128, 64, 32, 3), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
+    (100, "tf32"): (Tile(128, 64, 32, 3), Tile(128, 64, 32, 3), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
     (80, "tf32"): (Tile(64, 64, 16, 4), Tile(64, 64, 16, 4), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
+    (89, "tf32"): (Tile(64, 64, 16, 4), Tile(64, 64, 16, 4), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
     (90, "tf32x3"): (Tile(64, 64, 32, 3), Tile(64, 64, 32, 3), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
+    (100, "tf32x3"): (Tile(64, 64, 32, 3), Tile(64, 64, 32, 3), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
     (80, "tf32x3"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 4), Tile(64, 16, 16, 4)),
+    (89, "tf32x3"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 4), Tile(64, 16, 16, 4)),
     (90, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
+    (100, "ieee"): (Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
     (80, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
+    (89, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
 }
 
 
@@ -85,13 +94,21 @@ def tile(
 # Filters x (taps x channels) x output pixels, for the gradient of the weight.
 WEIGHT_TILES: dict[tuple[int, str], Tile] = {
     (90, "half"): Tile(64, 128, 64, 3),
+    (100, "half"): Tile(64, 128, 64, 3),
     (80, "half"): Tile(64, 64, 32, 4),
+    (89, "half"): Tile(64, 64, 32, 4),
     (90, "tf32"): Tile(64, 64, 32, 3),
+    (100, "tf32"): Tile(64, 64, 32, 3),
     (80, "tf32"): Tile(64, 64, 32, 3),
+    (89, "tf32"): Tile(64, 64, 32, 3),
     (90, "tf32x3"): Tile(64, 64, 32, 3),
+    (100, "tf32x3"): Tile(64, 64, 32, 3),
     (80, "tf32x3"): Tile(64, 64, 32, 3),
+    (89, "tf32x3"): Tile(64, 64, 32, 3),
     (90, "ieee"): Tile(64, 64, 16, 3),
+    (100, "ieee"): Tile(64, 64, 16, 3),
     (80, "ieee"): Tile(64, 64, 16, 3),
+    (89, "ieee"): Tile(64, 64, 16, 3),
 }
 
 

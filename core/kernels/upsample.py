@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 
 from ..checks import UsageError
-from . import launch, tiles
+from . import geometry, launch, tiles
 
 
 @triton.jit
@@ -171,11 +171,11 @@ def upsample(x, scale, size, mode, align_corners):
     if (scale is None) == (size is None):
         raise UsageError("exactly one of scale and size", f"scale={scale}, size={size}", "pass one of them")
     if size is not None:
-        factors, target = None, launch.pair(size)
+        factors, target = None, geometry.pair(size)
     else:
         factors = (scale, scale) if isinstance(scale, (int, float)) else tuple(scale)
         target = tuple(math.floor(x.shape[i + 2] * factors[i]) for i in (0, 1))
-    launch.check_output(target[0], target[1], x.shape[2:])
+    geometry.check_output(target[0], target[1], x.shape[2:])
     scales = []
     for i, (inputs, outputs) in enumerate(zip(x.shape[2:], target, strict=True)):
         if align_corners:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -9,7 +11,14 @@ from striate.core import ops
 from striate.core.checks import UsageError
 from striate.core.testing import assert_exact_enough, tolerance
 
-interpret = pytest.mark.interpret
+kernel = pytest.mark.kernel
+
+RAW = {
+    "activation": lambda: (torch.randn(2, 4, 5, 6).requires_grad_(), "silu", 0.0),
+    "activation_gradient": lambda: (torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), "silu", 0.0),
+}
+
+COMPILE = {name: (partial(ops.activation, name=name), ((8, 64, 64, 64),)) for name in ops.ACTIVATIONS}
 # NumPy's exp overflows to infinity with a warning, where a GPU does so quietly; the results are compared.
 quiet = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
@@ -17,7 +26,7 @@ NAMES = pytest.mark.parametrize("name", ops.ACTIVATIONS)
 KINKS = [-3.0, -1.0, 0.0, 1.0, 3.0, 6.0]
 
 
-@interpret
+@kernel
 @quiet
 @NAMES
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
@@ -26,7 +35,7 @@ def test_kernels_agree_with_float64(name, dtype) -> None:
     assert_exact_enough(lambda x: ops.activation(x, name, 0.2), [x.to(dtype).requires_grad_()])  # worst seen: 0.5
 
 
-@interpret
+@kernel
 @quiet
 @NAMES
 def test_far_out_and_not_a_number(name) -> None:
@@ -38,7 +47,7 @@ def test_far_out_and_not_a_number(name) -> None:
     assert ours[0].isnan()
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("name", ["tanh", "elu"])
 def test_small_values_keep_their_relative_precision(name) -> None:
     x = torch.tensor([1e-6, -1e-6, 1e-3, -1e-3, 0.05, -0.05])
@@ -47,7 +56,7 @@ def test_small_values_keep_their_relative_precision(name) -> None:
     assert torch.allclose(ops.activation(x, name, 1.0).double(), exact, rtol=5e-7, atol=0)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -66,14 +75,14 @@ def test_strides_of_any_kind(change, why) -> None:
     assert ops.activation(x, "silu").stride() == torch.empty_like(x).stride()
 
 
-@interpret
+@kernel
 def test_an_expanded_gradient() -> None:
     x = torch.randn(3, 4, requires_grad=True)
     ops.activation(x, "relu").sum().backward()
     assert torch.equal(x.grad, (x > 0).float())
 
 
-@interpret
+@kernel
 def test_many_programs_and_int64_offsets(monkeypatch) -> None:
     from striate.core.kernels import activation, launch
 
@@ -82,7 +91,7 @@ def test_many_programs_and_int64_offsets(monkeypatch) -> None:
     assert_exact_enough(lambda x: ops.activation(x, "hardswish"), [torch.randn(3, 17).requires_grad_()])
 
 
-@interpret
+@kernel
 def test_float64_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="float32, float16 or bfloat16 for a Triton kernel; got float64"):
         ops.activation(torch.zeros(3, dtype=torch.float64), "relu")

@@ -9,7 +9,54 @@ from striate.core import ops
 from striate.core.checks import UsageError
 from striate.core.testing import assert_exact_enough
 
-interpret = pytest.mark.interpret
+kernel = pytest.mark.kernel
+
+WINDOW = ([2, 2], [1, 1], [1, 1])
+
+
+def weight(channels: int = 4) -> torch.Tensor:
+    return torch.randn(4, channels, 3, 3)
+
+
+def image() -> torch.Tensor:
+    return torch.randn(2, 4, 5, 6)
+
+
+RAW = {
+    "conv2d": lambda: (image().requires_grad_(), weight().requires_grad_(), torch.randn(4), *WINDOW, 1, "ieee"),
+    "conv2d_input_gradient": lambda: (torch.randn(2, 4, 3, 3), weight(), [5, 6], *WINDOW, 1, "ieee"),
+    "conv2d_weight_gradient": lambda: (torch.randn(2, 4, 3, 3), image(), [3, 3], *WINDOW, 1, "ieee"),
+    "bias_gradient": lambda: (image(),),
+    "depthwise_conv2d": lambda: (image().requires_grad_(), weight(1).requires_grad_(), None, *WINDOW, 4, "ieee"),
+    "depthwise_input_gradient": lambda: (torch.randn(2, 4, 3, 3), weight(1), [5, 6], *WINDOW, 4),
+    "depthwise_weight_gradient": lambda: (torch.randn(2, 4, 3, 3), image(), [3, 3], *WINDOW, 4),
+}
+
+
+def convolution(**keywords):
+    def function(x, w, b):
+        return ops.conv2d(x, w, b, padding=w.shape[2] // 2, **keywords)
+
+    return function
+
+
+# 8 x 64 x 64 pixels fill every device, so that each number of filters gets its own row of the tables.
+COMPILE = {
+    **{f"{n} filters": (convolution(), ((8, n, 64, 64), (n, n, 3, 3), (n,))) for n in (128, 64, 32, 16)},
+    "pictures": (convolution(stride=2), ((8, 3, 128, 128), (64, 3, 7, 7), (64,))),
+    "a map too small for the device": (convolution(), ((1, 128, 16, 16), (128, 128, 3, 3), (128,))),
+    "channels not a multiple of 8": (convolution(stride=2), ((8, 20, 64, 64), (255, 20, 3, 3), (255,))),
+    "depthwise": (convolution(groups=64), ((8, 64, 64, 64), (64, 1, 3, 3), (64,))),
+    "float16": (convolution(), ((8, 64, 64, 64), (64, 64, 3, 3), (64,)), {"dtype": torch.float16}),
+    "int64 offsets": (convolution(), ((8, 64, 64, 64), (64, 64, 3, 3), (64,)), {"wide": True}),
+    **{
+        f"{n} filters in {precision}": (
+            convolution(precision=precision), ((8, n, 64, 64), (n, n, 3, 3), (n,)), {"dtype": torch.float32}
+        )
+        for n in (64, 16)
+        for precision in ("tf32", "tf32x3", "ieee")
+    },
+}  # fmt: skip
 
 # (image, filters, taps, keywords); the largest sum is over the taps and channels, or the pixels for the weight
 CASES = {
@@ -53,7 +100,7 @@ def problem(shape, filters, taps, keywords, dtype=torch.float32, bias=True):
     return function, [t.requires_grad_() for t in tensors], max(terms, pixels)
 
 
-@interpret
+@kernel
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")  # torch's, on its road
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_kernels_agree_with_float64(case) -> None:
@@ -61,7 +108,7 @@ def test_kernels_agree_with_float64(case) -> None:
     assert_exact_enough(function, tensors, terms=terms)  # worst seen: 0.17 of the tolerance
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
 @pytest.mark.parametrize("name", ["stride 2", "three channels: packed taps", "depthwise"])
 def test_half_precision(name, dtype) -> None:
@@ -69,14 +116,14 @@ def test_half_precision(name, dtype) -> None:
     assert_exact_enough(function, tensors, terms=terms)  # worst seen: 0.25 of the tolerance
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("name", ["3x3", "depthwise"])
 def test_without_bias(name) -> None:
     function, tensors, terms = problem(*CASES[name], bias=False)
     assert_exact_enough(function, tensors, terms=terms)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize(
     ("shape", "filters", "taps", "keywords"),
     [
@@ -92,7 +139,7 @@ def test_many_programs_and_parts(small_tiles, shape, filters, taps, keywords) ->
     assert small_tiles.launched("sum_parts")  # the weight's gradient came in parts
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("name", ["stride 2", "packed taps, dilation", "depthwise, two filters a channel, stride 2"])
 def test_int64_offsets(small_tiles, monkeypatch, name) -> None:
     from striate.core.kernels import launch
@@ -103,7 +150,7 @@ def test_int64_offsets(small_tiles, monkeypatch, name) -> None:
     assert small_tiles.launched("sum_parts") or "depthwise" in name  # which has too few pixels here for two parts
 
 
-@interpret
+@kernel
 def test_strides_of_any_kind() -> None:
     function, (x, weight, bias), terms = problem(*CASES["3x3"])
     for other in (
@@ -114,7 +161,7 @@ def test_strides_of_any_kind() -> None:
         assert_exact_enough(function, [other.requires_grad_(), weight, bias], terms=terms)
 
 
-@interpret
+@kernel
 def test_answers_in_channels_last_and_takes_an_expanded_gradient() -> None:
     function, tensors, _ = problem(*CASES["stride 2"])
     out = function(*tensors)
@@ -125,7 +172,7 @@ def test_answers_in_channels_last_and_takes_an_expanded_gradient() -> None:
         assert torch.equal(tensor.grad, expected)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("groups", [1, 4], ids=["product", "depthwise"])
 def test_empty_batch(groups) -> None:
     x = torch.zeros(0, 4, 5, 5, requires_grad=True)
@@ -139,14 +186,14 @@ def test_empty_batch(groups) -> None:
     assert torch.equal(bias.grad, torch.zeros(8))
 
 
-@interpret
+@kernel
 def test_gradients_are_computed_only_where_wanted(count_launches) -> None:
     function, (x, weight, bias), _ = problem(*CASES["3x3"])
     function(x, weight.detach(), bias.detach()).sum().backward()
     assert count_launches.names == ["conv_forward", "conv_input_gradient"]
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -62,7 +62,7 @@ def test_cpu_results_are_those_of_torch_nn(name, args, keywords) -> None:
     compare(*twins(name, args, keywords), atol=0)
 
 
-@pytest.mark.interpret
+@pytest.mark.kernel
 @ALL
 def test_kernel_results_are_those_of_torch_nn(name, args, keywords) -> None:
     compare(*twins(name, args, keywords), atol=1e-5)  # sums of 36 terms of size 1: 8 * 7 * 2^-24 = 3e-6, and weights
@@ -85,7 +85,7 @@ def test_what_the_layers_do_not_do_is_refused() -> None:
         layers.Upsample(scale_factor=2, mode="bicubic")(torch.zeros(1, 1, 4, 4))
 
 
-@pytest.mark.interpret
+@pytest.mark.kernel
 def test_a_small_network_learns_on_the_kernels() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(

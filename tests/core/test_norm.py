@@ -10,7 +10,29 @@ from striate.core import ops
 from striate.core.checks import UsageError
 from striate.core.testing import assert_exact_enough, tolerance
 
-interpret = pytest.mark.interpret
+kernel = pytest.mark.kernel
+
+RAW = {
+    "batch_norm_train": lambda: (torch.randn(2, 4, 5, 6).requires_grad_(), torch.randn(4).requires_grad_(), None, 1e-5),
+    "batch_norm_apply": lambda: (
+        torch.randn(2, 4, 5, 6).requires_grad_(), torch.randn(4).requires_grad_(), None, torch.zeros(4), torch.ones(4),
+        1e-5,
+    ),
+    "batch_norm_gradient": lambda: (
+        torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), None, torch.zeros(4), torch.ones(4), 1e-5, True,
+    ),
+    "batch_norm_update": lambda: (torch.zeros(4), torch.ones(4), torch.zeros(4), torch.ones(4), 60, 0.1),
+}  # fmt: skip
+
+
+def normalize(training):
+    return lambda x, weight, bias: ops.batch_norm(x, weight, bias, torch.zeros(64), torch.ones(64), training)
+
+
+COMPILE = {
+    f"batch norm, {'training' if training else 'inference'}": (normalize(training), ((8, 64, 64, 64), (64,), (64,)))
+    for training in (True, False)
+}
 
 SHAPES = {
     "odd sizes": (3, 5, 7, 9),
@@ -26,7 +48,7 @@ def tensors(shape, dtype=torch.float32, mean=0.0):
     return [v.to(dtype).requires_grad_() for v in values]
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
@@ -43,7 +65,7 @@ def test_kernels_agree_with_float64(shape, training, dtype) -> None:
     assert_exact_enough(function, tensors(shape, dtype), terms=shape[0] * shape[2] * shape[3])  # worst seen: 0.13
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
 def test_without_scale_and_shift(training) -> None:
     def function(x):
@@ -53,7 +75,7 @@ def test_without_scale_and_shift(training) -> None:
     assert_exact_enough(function, tensors((3, 5, 4, 3))[:1], terms=36)
 
 
-@interpret
+@kernel
 def test_many_programs_and_parts(small_tiles) -> None:
     def function(x, weight, bias):
         return ops.batch_norm(x, weight, bias, None, None, True)
@@ -62,7 +84,7 @@ def test_many_programs_and_parts(small_tiles) -> None:
     assert small_tiles.names.count("sum_parts") == 2
 
 
-@interpret
+@kernel
 def test_blocks_of_other_means_are_merged_within_a_part(monkeypatch, count_launches) -> None:
     from striate.core.kernels import tiles
 
@@ -73,7 +95,7 @@ def test_blocks_of_other_means_are_merged_within_a_part(monkeypatch, count_launc
     assert not count_launches.launched("sum_parts")  # seven blocks, one part
 
 
-@interpret
+@kernel
 def test_int64_offsets(small_tiles, monkeypatch) -> None:
     from striate.core.kernels import launch
 
@@ -81,7 +103,7 @@ def test_int64_offsets(small_tiles, monkeypatch) -> None:
     assert_exact_enough(lambda x, w, b: ops.batch_norm(x, w, b, None, None, True), tensors((2, 5, 4, 3)), terms=24)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("parts", [False, True], ids=["one part", "parts"])
 def test_a_mean_far_above_the_spread_keeps_its_digits(request, parts) -> None:
     if parts:
@@ -93,7 +115,7 @@ def test_a_mean_far_above_the_spread_keeps_its_digits(request, parts) -> None:
     assert (out - exact).abs().max() < 1.2e-4
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("momentum", [0.1, 0.0, 1.0])
 def test_running_statistics_as_torch(momentum) -> None:
     x = tensors((3, 5, 4, 7), mean=2.0)[0].detach()
@@ -105,7 +127,7 @@ def test_running_statistics_as_torch(momentum) -> None:
         assert (mine - exact).abs().max() < 4 * tolerance(torch.float32, 84)
 
 
-@interpret
+@kernel
 def test_half_maps_with_float32_parameters_as_in_mixed_precision() -> None:
     x, weight, bias = tensors((2, 5, 4, 3))
     half = x.detach().half().requires_grad_()
@@ -117,20 +139,20 @@ def test_half_maps_with_float32_parameters_as_in_mixed_precision() -> None:
     assert (out - exact).abs().max() < 4 * tolerance(torch.float16)
 
 
-@interpret
+@kernel
 def test_an_empty_batch_in_inference() -> None:
     x = torch.zeros(0, 5, 3, 3, requires_grad=True)
     ops.batch_norm(x, None, None, torch.zeros(5), torch.ones(5)).sum().backward()
     assert x.grad.shape == x.shape
 
 
-@interpret
+@kernel
 def test_one_value_per_channel_is_refused_in_training() -> None:
     with pytest.raises(UsageError, match=r"more than one value per channel while training; got shape \(1, 5, 1, 1\)"):
         ops.batch_norm(torch.zeros(1, 5, 1, 1), None, None, None, None, True)
 
 
-@interpret
+@kernel
 def test_inference_without_statistics_is_refused() -> None:
     with pytest.raises(UsageError, match="expected running statistics in inference; got None"):
         ops.batch_norm(torch.zeros(2, 5, 1, 1), None, None, None, None, False)

@@ -6,14 +6,17 @@ import contextlib
 import os
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
 
 from striate.core import ops
 from striate.core.checks import UsageError
+from striate.tests.core.families import gather
 
-interpret = pytest.mark.interpret
+kernel = pytest.mark.kernel
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 in_plain_process = pytest.mark.skipif(INTERPRETED, reason="says what happens without the interpreter")
 
@@ -95,7 +98,7 @@ def test_a_kernel_called_by_hand_without_a_gpu_is_refused() -> None:
         activation.apply(torch.zeros(3), "relu", 0.0)
 
 
-@interpret
+@kernel
 def test_the_interpreter_counts_as_cuda(count_launches) -> None:
     ops.activation(torch.zeros(3), "relu")
     assert count_launches.names == ["activation_forward"]
@@ -104,7 +107,7 @@ def test_the_interpreter_counts_as_cuda(count_launches) -> None:
     assert count_launches.names == ["activation_forward"]
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("groups", [1, 4], ids=["product", "depthwise"])
 def test_autocast_casts_convolutions_and_gives_float32_gradients(groups) -> None:
     x = torch.randn(1, 4, 5, 5, requires_grad=True)
@@ -116,7 +119,7 @@ def test_autocast_casts_convolutions_and_gives_float32_gradients(groups) -> None
     assert x.grad.dtype == weight.grad.dtype == torch.float32
 
 
-@interpret
+@kernel
 def test_precision_follows_the_flag_of_torch(monkeypatch) -> None:
     from striate.core.kernels import launch
 
@@ -127,65 +130,37 @@ def test_precision_follows_the_flag_of_torch(monkeypatch) -> None:
     assert launch.precision("tf32x3") == "tf32x3"
 
 
-def raw_calls() -> dict[str, tuple]:
-    """Return name -> arguments for every raw operation."""
-    x = torch.randn(2, 4, 5, 6, requires_grad=True)
-    dy = torch.randn(2, 4, 3, 3)
-    weight, single = torch.randn(4, 4, 3, 3, requires_grad=True), torch.randn(4, 1, 3, 3, requires_grad=True)
-    scale = torch.randn(4, requires_grad=True)
-    mean, var = torch.zeros(4), torch.ones(4)
-    window = ([2, 2], [1, 1], [1, 1])
-    places = torch.zeros(2, 4, 3, 3, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-    resize = ([2.0, 2.0], True, False)
-    return {
-        "conv2d": (x, weight, scale, *window, 1, "ieee"),
-        "conv2d_input_gradient": (dy, weight.detach(), [5, 6], *window, 1, "ieee"),
-        "conv2d_weight_gradient": (dy, x.detach(), [3, 3], *window, 1, "ieee"),
-        "bias_gradient": (dy,),
-        "depthwise_conv2d": (x, single, scale, *window, 4, "ieee"),
-        "depthwise_input_gradient": (dy, single.detach(), [5, 6], *window, 4),
-        "depthwise_weight_gradient": (dy, x.detach(), [3, 3], *window, 4),
-        "batch_norm_train": (x, scale, scale.detach().clone().requires_grad_(), 1e-5),
-        "batch_norm_apply": (x, scale, None, mean, var, 1e-5),
-        "batch_norm_gradient": (x.detach(), x.detach(), None, mean, var, 1e-5, True),
-        "batch_norm_update": (mean.clone(), var.clone(), mean, var, 60, 0.1),
-        "activation": (x, "silu", 0.0),
-        "activation_gradient": (x.detach(), x.detach(), "silu", 0.0),
-        "max_pool2d": (x, [3, 3], [2, 2], [1, 1], [1, 1], False),
-        "max_pool2d_gradient": (dy, places, [5, 6], [3, 3], [2, 2], [1, 1], [1, 1]),
-        "avg_pool2d": (x, [3, 3], [2, 2], [1, 1], False, True, 0),
-        "avg_pool2d_gradient": (dy, [5, 6], [3, 3], [2, 2], [1, 1], True, 0),
-        "upsample": (x, [3, 3], *resize),
-        "upsample_gradient": (dy, [5, 6], *resize),
-    }
+RAW = gather("RAW")
 
 
-@interpret
-def test_every_raw_operation_is_listed_here() -> None:
-    from striate.core.kernels import activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
+def import_families() -> None:
+    folder = Path(import_module("striate.core.kernels").__path__[0])
+    for file in folder.glob("*.py"):
+        import_module(f"striate.core.kernels.{file.stem}")
 
-    del activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
+
+@kernel
+def test_every_raw_operation_is_declared_by_a_family() -> None:
+    import_families()
     known = {n.split("::")[1].split(".")[0] for n in torch._C._dispatch_get_all_op_names() if n.startswith("striate::")}
-    assert known == set(raw_calls())
+    assert known == set(RAW)
 
 
-@interpret
-@pytest.mark.parametrize("name", raw_calls())
+@kernel
+@pytest.mark.parametrize("name", RAW)
 def test_opcheck(name) -> None:
-    from striate.core.kernels import activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
-
-    del activation, conv, conv_backward, depthwise, norm, norm_backward, pooling, upsample
-    torch.library.opcheck(getattr(torch.ops.striate, name).default, raw_calls()[name])
+    import_families()
+    torch.library.opcheck(getattr(torch.ops.striate, name).default, RAW[name]())
 
 
-@interpret
+@kernel
 def test_second_derivatives_are_refused() -> None:
     x = torch.randn(3, requires_grad=True)
     with pytest.raises(UsageError, match="a first derivative from the Triton kernels; got create_graph=True"):
         torch.autograd.grad(ops.activation(x, "silu").sum(), x, create_graph=True)
 
 
-@interpret
+@kernel
 def test_compiled_by_dynamo_without_a_break(count_launches) -> None:
     def network(x, weight):
         return ops.max_pool2d(ops.activation(ops.conv2d(x, weight, padding=1), "silu"), 2).square().sum()
@@ -199,7 +174,7 @@ def test_compiled_by_dynamo_without_a_break(count_launches) -> None:
     )
 
 
-@interpret
+@kernel
 def test_the_operations_trace_with_fake_tensors() -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 

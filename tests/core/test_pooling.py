@@ -10,7 +10,21 @@ from striate.core import ops
 from striate.core.checks import UsageError
 from striate.core.testing import assert_exact_enough
 
-interpret = pytest.mark.interpret
+kernel = pytest.mark.kernel
+
+RAW = {
+    "max_pool2d": lambda: (torch.randn(2, 4, 5, 6).requires_grad_(), [3, 3], [2, 2], [1, 1], [1, 1], False),
+    "max_pool2d_gradient": lambda: (
+        torch.randn(2, 4, 3, 3), torch.zeros(2, 4, 3, 3, dtype=torch.uint8), [5, 6], [3, 3], [2, 2], [1, 1], [1, 1],
+    ),
+    "avg_pool2d": lambda: (torch.randn(2, 4, 5, 6).requires_grad_(), [3, 3], [2, 2], [1, 1], False, True, 0),
+    "avg_pool2d_gradient": lambda: (torch.randn(2, 4, 3, 3), [5, 6], [3, 3], [2, 2], [1, 1], True, 0),
+}  # fmt: skip
+
+COMPILE = {
+    "max pool": (lambda x: ops.max_pool2d(x, 3, 2, 1), ((8, 64, 64, 64),)),
+    "average pool": (lambda x: ops.avg_pool2d(x, 3, 2, 1, count_include_pad=False), ((8, 64, 64, 64),)),
+}
 
 MAXIMA = {
     "2x2": {"kernel": 2},
@@ -41,26 +55,26 @@ def plane(dtype=torch.float32):
     return torch.randn(SHAPE).to(dtype).requires_grad_()
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("keywords", MAXIMA.values(), ids=MAXIMA.keys())
 def test_maximum_agrees_with_float64(keywords) -> None:
     assert_exact_enough(lambda x: ops.max_pool2d(x, **keywords), [plane()], terms=9)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("keywords", MEANS.values(), ids=MEANS.keys())
 def test_mean_agrees_with_float64(keywords) -> None:
     assert_exact_enough(lambda x: ops.avg_pool2d(x, **keywords), [plane()], terms=9)
 
 
-@interpret
+@kernel
 @DTYPES
 def test_half_precision(dtype) -> None:
     assert_exact_enough(lambda x: ops.max_pool2d(x, 3, 2, 1), [plane(dtype)], terms=9)
     assert_exact_enough(lambda x: ops.avg_pool2d(x, 3, 2, 1), [plane(dtype)], terms=9)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("keywords", MAXIMA.values(), ids=MAXIMA.keys())
 def test_of_equal_values_the_first_gets_the_gradient(keywords) -> None:
     torch.manual_seed(0)
@@ -68,7 +82,7 @@ def test_of_equal_values_the_first_gets_the_gradient(keywords) -> None:
     assert_exact_enough(lambda x: ops.max_pool2d(x, **keywords), [x], terms=9)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("keywords", [MAXIMA["2x2"], MAXIMA["overlapping, padded"], MAXIMA["dilation"]])
 def test_nan_wins_and_minus_infinity_is_a_value(keywords) -> None:
     x = plane().detach()
@@ -77,7 +91,7 @@ def test_nan_wins_and_minus_infinity_is_a_value(keywords) -> None:
     assert_exact_enough(lambda x: ops.max_pool2d(x, **keywords), [x.requires_grad_()], terms=9)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 def test_many_programs_int64_offsets_strides(small_tiles, monkeypatch, name) -> None:
     from striate.core.kernels import launch
@@ -88,7 +102,7 @@ def test_many_programs_int64_offsets_strides(small_tiles, monkeypatch, name) -> 
     assert len(small_tiles.names) == 2
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 def test_channels_last_expanded_gradient_empty_batch(name) -> None:
     pool = getattr(ops, name)
@@ -102,7 +116,7 @@ def test_channels_last_expanded_gradient_empty_batch(name) -> None:
     assert empty.grad.shape == empty.shape
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
@@ -118,7 +132,7 @@ def test_errors_say_what_was_expected(keywords, words) -> None:
             pool(plane(), **keywords)
 
 
-@interpret
+@kernel
 def test_a_divisor_below_one_is_refused() -> None:
     with pytest.raises(UsageError, match="expected a positive divisor; got 0"):
         ops.avg_pool2d(plane(), 2, divisor_override=0)

@@ -10,7 +10,17 @@ from striate.core import ops
 from striate.core.checks import UsageError
 from striate.core.testing import assert_exact_enough
 
-interpret = pytest.mark.interpret
+kernel = pytest.mark.kernel
+
+RAW = {
+    "upsample": lambda: (torch.randn(2, 4, 5, 6).requires_grad_(), [3, 3], [2.0, 2.0], True, False),
+    "upsample_gradient": lambda: (torch.randn(2, 4, 3, 3), [5, 6], [2.0, 2.0], True, False),
+}
+
+COMPILE = {
+    "nearest": (lambda x: ops.upsample(x, 2), ((8, 64, 64, 64),)),
+    "bilinear": (lambda x: ops.upsample(x, 2, mode="bilinear"), ((8, 64, 64, 64),)),
+}
 
 TARGETS = {
     "doubled": {"scale": 2},
@@ -26,7 +36,7 @@ CASES = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 CORNERS = pytest.mark.parametrize("corners", [False, True], ids=["centres", "corners"])
 
 
-@interpret
+@kernel
 @CASES
 def test_nearest_is_torch_to_the_bit(target) -> None:
     torch.manual_seed(0)
@@ -38,7 +48,7 @@ def test_nearest_is_torch_to_the_bit(target) -> None:
     assert_exact_enough(lambda x: ops.upsample(x, **target), [x], terms=40)
 
 
-@interpret
+@kernel
 @CASES
 @CORNERS
 def test_bilinear_agrees_with_float64(target, corners) -> None:
@@ -48,21 +58,21 @@ def test_bilinear_agrees_with_float64(target, corners) -> None:
     assert_exact_enough(lambda x: ops.upsample(x, **target, mode="bilinear", align_corners=corners), [x], terms=1600)
 
 
-@interpret
+@kernel
 @CORNERS
 def test_from_one_pixel(corners) -> None:
     x = torch.randn(2, 3, 1, 1, requires_grad=True)
     assert_exact_enough(lambda x: ops.upsample(x, size=(5, 7), mode="bilinear", align_corners=corners), [x], terms=35)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
 def test_half_precision(dtype) -> None:
     x = torch.randn(SHAPE).to(dtype).requires_grad_()
     assert_exact_enough(lambda x: ops.upsample(x, 2, mode="bilinear"), [x], terms=16)
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_many_programs_int64_offsets_strides(small_tiles, monkeypatch, mode) -> None:
     from striate.core.kernels import launch
@@ -73,7 +83,7 @@ def test_many_programs_int64_offsets_strides(small_tiles, monkeypatch, mode) -> 
     assert small_tiles.names == ["upsample_forward", "upsample_backward"]
 
 
-@interpret
+@kernel
 def test_channels_last_expanded_gradient_empty_batch() -> None:
     x = torch.randn(SHAPE, requires_grad=True)
     out = ops.upsample(x, 2)
@@ -85,7 +95,7 @@ def test_channels_last_expanded_gradient_empty_batch() -> None:
     assert empty.grad.shape == empty.shape
 
 
-@interpret
+@kernel
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [

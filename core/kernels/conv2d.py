@@ -19,7 +19,7 @@ import torch
 import triton
 import triton.language as tl
 
-from . import launch, tiles
+from . import geometry, launch, tiles
 
 
 @triton.jit
@@ -96,11 +96,11 @@ def conv_forward(
 
 
 def _fake(x, weight, bias, stride, padding, dilation, groups, precision):
-    return launch.empty_map(x, launch.conv_shape(x, weight, stride, padding, dilation))
+    return launch.empty_map(x, geometry.conv_shape(x, weight, stride, padding, dilation))
 
 
 def _launch(x, weight, bias, stride, padding, dilation, groups, precision):
-    y = launch.empty_map(x, launch.conv_shape(x, weight, stride, padding, dilation))
+    y = launch.empty_map(x, geometry.conv_shape(x, weight, stride, padding, dilation))
     if y.numel() == 0:
         return y
     x, weight = launch.feature_map(x), launch.feature_map(weight)

@@ -1,0 +1,24 @@
+"""Layers with torch.nn's constructors, parameters and state_dict, and the roads of `ops`.
+
+Each subclasses its torch.nn namesake and replaces only the computation, so `ours.load_state_dict(theirs.state_dict())`
+works in both directions, `isinstance(layer, nn.Conv2d)` holds, and torch's initializers and tools know them.
+"""
+
+from .activation import LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from .conv import Conv2d
+from .norm import BatchNorm2d
+from .pooling import AvgPool2d, MaxPool2d
+from .upsample import Upsample
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm2d",
+    "Conv2d",
+    "LeakyReLU",
+    "MaxPool2d",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Tanh",
+    "Upsample",
+]
