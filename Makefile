@@ -29,9 +29,9 @@ check: $(STAMP) $(LINK)  ## lint, format, types, and the rooms
 test-gpu: $(STAMP)  ## the tests that need an NVIDIA GPU
 	$(PY) -m pytest -m "gpu or kernel"
 
-bench: $(STAMP)  ## detector inference on the CPU, one thread; keeps the rows and renders benchmarks/README.md
+bench: $(STAMP)  ## measure what this machine can (a GPU's kernels, or the CPU); keeps the rows, renders benchmarks/README.md
 	$(PY) benchmarks/detector_cpu.py
-	$(PY) benchmarks/harness.py
+	$(PY) -m striate.benchmarks
 
 lock: $(STAMP)  ## write requirements.lock from what .venv holds
 	$(PY) .ci/lock.py requirements.lock

@@ -29,11 +29,21 @@ PACKAGES = (
 
 
 def info(
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="List the operations: road, kernels, types, limits, figures.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Show versions, devices and the table of roads: which operation runs on Triton and which on torch."""
     from ..core import ops
 
+    if kernels:
+        listed = operations()
+        if as_json:
+            emit("info", operations=listed)
+        else:
+            stdout().print(operations_table(listed))
+        return
     roads = ops.roads()
     if as_json:
         emit("info", versions=versions(), system=system(), devices=devices(), roads=roads)
@@ -94,3 +104,44 @@ def roads_table(roads: dict[str, dict[str, str]]) -> Table:
     """Lay out `core.ops.roads()`: one row an operation."""
     columns = tuple(next(iter(roads.values()), {}))
     return table("roads", ("operation", *columns), ((name, *row.values()) for name, row in roads.items()))
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    """Return what is known of every operation of the core: road, kernels, types, limits, architectures, figures."""
+    from ..core import ops
+
+    roads, figures = ops.roads(), ops.figures()
+    architectures = [f"sm_{number}" for number in ops.ARCHITECTURES]
+    return {
+        name: {
+            "roads": roads[name],
+            **row._asdict(),
+            "architectures": architectures,
+            "measured": figures.get(name, []),
+        }
+        for name, row in sorted(ops.OPERATIONS.items())
+    }
+
+
+def operations_table(listed: dict[str, dict[str, Any]]) -> Table:
+    """Lay out `operations()`: a block of lines an operation."""
+    title = f"operations; every kernel is compiled for {', '.join(next(iter(listed.values()))['architectures'])}"
+    return table(title, ("operation", "what runs it"), [(name, operation_text(row)) for name, row in listed.items()])
+
+
+def operation_text(row: dict[str, Any]) -> str:
+    """Write what is known of one operation, a line a fact."""
+    facts = {
+        "road": f"{row['roads']['cpu']} on a CPU tensor, {row['roads']['cuda']} on a CUDA tensor",
+        "forward": ", ".join(row["forward"]),
+        "backward": ", ".join(row["backward"]) or "none",
+        "types": ", ".join(row["dtypes"]),
+        "limits": row["limits"],
+        "measured": "; ".join(map(figure_text, row["measured"])) or "not yet measured",
+    }
+    return "\n".join(f"{name}: {text}" for name, text in facts.items() if text) + "\n"
+
+
+def figure_text(figure: dict[str, Any]) -> str:
+    """Write one measured ratio."""
+    return f"{figure['ratio']:.2f} x {figure['against']} on {figure['device']} ({figure['cases']} cases)"

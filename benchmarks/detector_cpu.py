@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from striate.benchmarks.harness import Row, keep, measure, new_run, table
+from striate.benchmarks.harness import Row, keep, measure, new_run
+from striate.benchmarks.peers import agree, onnx_runtime, opencv_dnn
+from striate.benchmarks.report import table
 from striate.core.datasets.synthetic import blood_smear
 from striate.core.export import export_onnx
 from striate.core.images import letterbox, to_tensor
-from striate.core.optimize import cpu_has_bfloat16, optimize
+from striate.core.optimize import has_bfloat16, optimize
 from striate.detection import Detector
 from striate.detection.data import canvas_for
 from striate.detection.export import Decoder
@@ -35,49 +35,6 @@ from striate.detection.model import STRIDES
 
 SUBJECT = "detector_cpu"
 THREADS = 1
-# float32 through sixty layers: the runtimes differ by about 1e-5 of the largest logit; a wrong layer differs by 1e-1.
-TOLERANCE = 1e-3
-# bfloat16 keeps eight bits: 0.4 % a layer, which adds up to some per cent of the largest logit.
-TOLERANCE_BF16 = 0.1
-
-
-def flat(outputs: object) -> list[np.ndarray]:
-    """Return every tensor in nested lists and tuples, in order, as arrays."""
-    if isinstance(outputs, Tensor):
-        return [outputs.detach().numpy()]
-    if isinstance(outputs, np.ndarray):
-        return [outputs]
-    assert isinstance(outputs, list | tuple)
-    return [array for output in outputs for array in flat(output)]
-
-
-def agree(name: str, got: object, expected: object) -> None:
-    """Stop unless two candidates computed the same thing."""
-    pairs = list(zip(flat(got), flat(expected), strict=True))
-    worst = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
-    if worst > (TOLERANCE_BF16 if "bfloat16" in name else TOLERANCE):
-        raise SystemExit(f"{name} differs from eager torch by {worst:.1e} of the largest value: nothing was timed")
-
-
-def onnx_runtime(path: Path, x: np.ndarray) -> Callable[[], object]:
-    """Return a call of ONNX Runtime, all graph optimizations on."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda: session.run(None, {name: x})
-
-
-def opencv_dnn(path: Path, x: np.ndarray, outputs: tuple[str, ...]) -> Callable[[], object]:
-    """Return a call of OpenCV DNN for the named outputs."""
-    network = cv2.dnn.readNetFromONNX(str(path))
-
-    def call() -> object:
-        network.setInput(x)
-        return network.forward(outputs)
-
-    return call
 
 
 class Maps(nn.Module):
@@ -100,7 +57,7 @@ def network_rows(detector: Detector, run: str, rounds: int) -> list[Row]:
     network = detector.network_
     assert network is not None
     fast = {"striate, float32": optimize(network, x)}
-    if cpu_has_bfloat16():
+    if has_bfloat16(torch.device("cpu")):
         fast["striate, bfloat16"] = optimize(network, x, precision="bf16")
     cases: list[tuple[str, Callable[[Any], nn.Module], tuple[str, ...]]] = [
         ("network", Maps, tuple(f"{name}{stride}" for stride in STRIDES for name in ("distances", "classes"))),

@@ -2,8 +2,7 @@
 
 Candidates take turns inside each round, and the order turns with the rounds, so that a warmer processor or a busier
 neighbour touches all of them alike. A row keeps device, threads, load and versions beside its median; rows are appended
-to results/<subject>.jsonl and never edited, losing ones included. Run as a program, this file renders the newest run of
-each subject and device into benchmarks/README.md.
+to results/<subject>.jsonl and never edited, losing ones included. report.py renders them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from pathlib import Path
 from statistics import median, quantiles
 
 FOLDER = Path(__file__).resolve().parent
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 LIBRARIES = ("torch", "triton", "numpy", "onnxruntime", "opencv-python-headless")
 
 
@@ -43,6 +41,19 @@ class Row:
     load: float
     commit: str
     versions: dict[str, str] = field(default_factory=dict)
+    goal: str = ""  # the line of goals.py that the case counts for
+    operation: str = ""  # the operation of core.ops that the case is about
+    peak_mb: float = 0.0  # device memory, where it was asked for
+
+
+Clock = Callable[[Callable[[], object]], float]  # a call -> milliseconds
+
+
+def wall_clock(call: Callable[[], object]) -> float:
+    """Time one call by the clock on the wall."""
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e3
 
 
 def interleave(
@@ -50,7 +61,7 @@ def interleave(
     *,
     rounds: int = 30,
     warmup: int = 3,
-    synchronize: Callable[[], object] = lambda: None,
+    clock: Clock = wall_clock,
 ) -> dict[str, list[float]]:
     """Time every candidate once a round.
 
@@ -58,7 +69,7 @@ def interleave(
         candidates: Name -> a call without arguments that does the whole of the work.
         rounds: How many times each is timed.
         warmup: How many rounds before that are thrown away.
-        synchronize: Called before each reading of the clock (torch.cuda.synchronize on a GPU).
+        clock: How a call is timed; on a GPU `gpu.device_clock`.
 
     Returns:
         Name -> milliseconds, one a round.
@@ -68,12 +79,9 @@ def interleave(
     for turn in range(warmup + rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
-            synchronize()
-            start = time.perf_counter()
-            candidates[name]()
-            synchronize()
+            spent = clock(candidates[name])
             if turn >= warmup:
-                times[name].append((time.perf_counter() - start) * 1e3)
+                times[name].append(spent)
     return times
 
 
@@ -122,7 +130,10 @@ def measure(
     threads: int = 1,
     rounds: int = 30,
     warmup: int = 3,
-    synchronize: Callable[[], object] = lambda: None,
+    clock: Clock = wall_clock,
+    goal: str = "",
+    operation: str = "",
+    peaks: Mapping[str, float] | None = None,
 ) -> list[Row]:
     """Time `candidates` on one case and return a row for each.
 
@@ -136,11 +147,14 @@ def measure(
         threads: The number of threads that the caller gave every candidate.
         rounds: See `interleave`.
         warmup: See `interleave`.
-        synchronize: See `interleave`.
+        clock: See `interleave`.
+        goal: The line of goals.py that the case counts for.
+        operation: The operation of core.ops that the case is about.
+        peaks: Candidate -> megabytes of device memory at its peak.
     """
     load, device, known, measured = round(os.getloadavg()[0], 2), device_name(device), versions(), commit()
     rows = []
-    for name, values in interleave(candidates, rounds=rounds, warmup=warmup, synchronize=synchronize).items():
+    for name, values in interleave(candidates, rounds=rounds, warmup=warmup, clock=clock).items():
         deciles = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values * 9
         rows.append(
             Row(
@@ -158,6 +172,9 @@ def measure(
                 load=load,
                 commit=measured,
                 versions=known,
+                goal=goal,
+                operation=operation,
+                peak_mb=round((peaks or {}).get(name, 0.0), 1),
             )
         )
     return rows
@@ -180,45 +197,3 @@ def read(folder: Path = FOLDER / "results") -> list[Row]:
     """Return all rows ever kept."""
     lines = [line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
     return [Row(**json.loads(line)) for line in lines]
-
-
-def newest(rows: list[Row]) -> list[Row]:
-    """Keep the newest run of each subject and device."""
-    last: dict[tuple[str, str], str] = {}
-    for row in rows:
-        key = (row.subject, row.device)
-        last[key] = max(last.get(key, ""), row.run)
-    return [row for row in rows if row.run == last[row.subject, row.device]]
-
-
-def table(rows: list[Row]) -> str:
-    """Render rows as Markdown, one table a subject and device; "speed" is baseline's median over the row's."""
-    parts = []
-    for subject, device in sorted({(row.subject, row.device) for row in rows}):
-        group = [row for row in rows if (row.subject, row.device) == (subject, device)]
-        base = {row.case: row.median_ms for row in group if row.baseline}
-        loads = [row.load for row in group]
-        libraries = ", ".join(f"{name} {number}" for name, number in group[0].versions.items())
-        parts.append(f"### {subject}\n\n{device}; {libraries}; commit {group[0].commit}; {group[0].run}; ")
-        parts.append(f"load {min(loads)}-{max(loads)}\n\n")
-        parts.append("| case | candidate | threads | median ms | p10-p90 ms | rounds | speed |\n")
-        parts.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |\n")
-        for row in group:
-            speed = f"{base[row.case] / row.median_ms:.2f}" if row.case in base else "-"
-            spread = f"{row.p10_ms:.2f}-{row.p90_ms:.2f}"
-            cells = (row.case, row.candidate, row.threads, f"{row.median_ms:.2f}", spread, row.rounds, speed)
-            parts.append("| " + " | ".join(str(cell) for cell in cells) + " |\n")
-        parts.append("\n")
-    return "".join(parts)
-
-
-def render(readme: Path = FOLDER / "README.md", results: Path = FOLDER / "results") -> None:
-    """Replace what stands between the two markers of the README by the newest rows."""
-    text = readme.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n\n{table(newest(read(results)))}{END}{after}")
-
-
-if __name__ == "__main__":
-    render()

@@ -1,132 +1,138 @@
-"""The kernels on a GPU against torch's own (cuDNN), forward, backward and both.
-
-First every case is checked against float64, and the benchmark stops where one is wrong; then ours and torch's take
-turns. bfloat16, channels_last, random data, batch 32, cudnn.benchmark on. A time holds the launch from Python and, for
-maps below 50 MB, an L2 cache that is warm for both. `kernels.py [--rounds N] [--only WORD] [--dry]`
-"""
+"""The layers on a GPU: Triton kernels beside cuDNN and torch's own, bfloat16, channels_last, batch 32."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
-from striate.benchmarks.harness import keep, measure, new_run, table
+from striate.benchmarks.gpu import Case, Function
 from striate.core import ops
-from striate.core.testing import assert_exact_enough
+
+BATCH = 32
 
 
-@dataclass(frozen=True)
-class Case:
-    """One line of the table: a function of tensors of these shapes; `terms` is the length of its longest sum."""
+def convolution(
+    goal: str,
+    channels: int,
+    filters: int,
+    size: int,
+    taps: int = 3,
+    stride: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
+) -> Case:
+    """Return a convolution as networks use it: "same" padding, no bias."""
+    shapes = ((BATCH, channels, size, size), (filters, channels // groups, taps, taps))
 
-    name: str
-    function: Callable[..., Tensor]
-    shapes: tuple[tuple[int, ...], ...]
-    terms: int
+    def function(x: Tensor, weight: Tensor) -> Tensor:
+        return ops.conv2d(x, weight, None, stride, dilation * (taps // 2), dilation, groups)
+
+    kind = "depthwise " if groups > 1 else ""
+    name = f"{kind}{taps}x{taps} {channels}-{filters}@{size}"
+    name += f" stride {stride}" * (stride > 1) + f" dilation {dilation}" * (dilation > 1)
+    first, second = ("G6 backward", "G6 backward") if groups > 1 else ("G4 input", "G4 weight")
+    # The gradient of the pictures is nobody's goal.
+    gradients = ((second, (1,)),) if channels == 3 else ((first, (0,)), (second, (1,)))
+    terms = max(BATCH * size * size, channels // groups * taps**2)
+    return Case(name, goal, "conv2d", function, shapes, terms, gradients)
 
 
-def convolution(name: str, shape: tuple[int, ...], filters: int, taps: int, groups: int = 1, stride: int = 1) -> Case:
-    """Return a convolution as networks use it: "same" padding, a bias."""
-    channels = shape[1] // groups
-    shapes = (shape, (filters, channels, taps, taps), (filters,))
-    pixels = shape[0] * shape[2] * shape[3]
+def fused(channels: int, filters: int, size: int) -> Case:
+    """Return a 1x1 convolution with folded norm, sum and relu: one launch of ours, four passes of torch's."""
+    shapes = (
+        (BATCH, channels, size, size),
+        (filters, channels, 1, 1),
+        (filters,),
+        (filters,),
+        (BATCH, filters, size, size),
+    )
 
-    def function(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return ops.conv2d(x, weight, bias, stride, taps // 2, groups=groups)
+    def function(x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, residual: Tensor) -> Tensor:
+        return ops.fused_conv2d(x, weight, scale=scale, shift=shift, residual=residual, activation="relu")
 
-    return Case(name, function, shapes, max(pixels, channels * taps**2))
+    return Case(f"1x1 {channels}-{filters}@{size}, norm, sum, relu", "G2", "fused_conv2d", function, shapes, channels)
+
+
+def transposed(channels: int, filters: int, size: int, taps: int) -> Case:
+    """Return a transposed convolution that doubles its map."""
+    shapes = ((BATCH, channels, size, size), (channels, filters, taps, taps))
+
+    def function(x: Tensor, weight: Tensor) -> Tensor:
+        return ops.conv_transpose2d(x, weight, None, 2, taps // 2 - 1)
+
+    return Case(
+        f"transposed {taps}x{taps} {channels}-{filters}@{size}",
+        "G3",
+        "conv_transpose2d",
+        function,
+        shapes,
+        channels * taps**2,
+    )
+
+
+CONVOLUTIONS = (
+    *(convolution("G1", n, n, size) for n, size in ((128, 112), (256, 56), (512, 28), (512, 14))),  # VGG
+    *(convolution("G1", n, n, size) for n, size in ((64, 56), (128, 28), (256, 14), (512, 7))),  # ResNet
+    convolution("G2 plain", 256, 64, 56, 1),
+    convolution("G2 plain", 64, 256, 56, 1),
+    convolution("G2 plain", 512, 128, 28, 1),
+    convolution("G2 plain", 1024, 256, 14, 1),
+    convolution("G2 plain", 2048, 512, 7, 1),
+    *(fused(n, 4 * n, size) for n, size in ((64, 56), (128, 28), (256, 14), (512, 7))),
+    convolution("G3", 3, 64, 224, 7, 2),
+    convolution("G3", 128, 128, 56, 3, 2),
+    convolution("G3", 256, 512, 56, 1, 2),
+    convolution("G3", 512, 512, 28, dilation=2),
+    transposed(256, 128, 28, 4),
+    transposed(21, 21, 64, 4),
+    *(convolution("G6", n, n, size, groups=n) for n, size in ((256, 56), (512, 14), (128, 112))),
+    convolution("G6", 192, 192, 28, 5, groups=192),
+    convolution("G6", 384, 384, 14, 7, groups=384),
+)
+
+MAP = (BATCH, 64, 112, 112)  # 51 MB in bfloat16: above the L2 cache
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Normalize by the batch."""
-    return ops.batch_norm(x, weight, bias, None, None, training=True)
+    """Normalize by the batch, then relu, in one operation."""
+    return ops.batch_norm(x, weight, bias, None, None, training=True, activation="relu")
 
 
-CASES = (
-    convolution("conv 3x3 64@112", (32, 64, 112, 112), 64, 3),
-    convolution("conv 3x3 128@56", (32, 128, 56, 56), 128, 3),
-    convolution("conv 3x3 256@28", (32, 256, 28, 28), 256, 3),
-    convolution("conv 3x3 512@14", (32, 512, 14, 14), 512, 3),
-    convolution("conv 1x1 256-64@56", (32, 256, 56, 56), 64, 1),
-    convolution("conv 3x3 s2 128@56", (32, 128, 56, 56), 128, 3, stride=2),
-    convolution("conv 7x7 s2 3-64@224", (32, 3, 224, 224), 64, 7, stride=2),
-    convolution("conv 3x3 1024@13", (32, 1024, 13, 13), 1024, 3),
-    convolution("conv 1x1 1024-255@13", (32, 1024, 13, 13), 255, 1),
-    convolution("depthwise 3x3 256@56", (32, 256, 56, 56), 256, 3, groups=256),
-    Case("batch norm 64@112", norm, ((32, 64, 112, 112), (64,), (64,)), 32 * 112 * 112),
-    Case("silu 64@112", lambda x: ops.activation(x, "silu"), ((32, 64, 112, 112),), 1),
-    Case("max pool 2x2 64@112", lambda x: ops.max_pool2d(x, 2), ((32, 64, 112, 112),), 1),
-    Case("avg pool 3x3 s2 64@112", lambda x: ops.avg_pool2d(x, 3, 2, 1), ((32, 64, 112, 112),), 9),
-    Case("bilinear x2 64@56", lambda x: ops.upsample(x, 2, mode="bilinear"), ((32, 64, 56, 56),), 3136),
+def layer(
+    name: str, operation: str, function: Function, *others: tuple[int, ...], terms: int = 1, goal: str = "G10"
+) -> Case:
+    """Return an operation on a map of 51 MB, forward and backward to all its tensors."""
+    wanted = tuple(range(1 + len(others)))
+    return Case(name, goal, operation, function, (MAP, *others), terms, (("", wanted),), copied=True)
+
+
+LAYERS = (
+    layer("batch norm and relu, training", "batch_norm", norm, (64,), (64,), terms=BATCH * 112**2),
+    layer("silu", "activation", lambda x: ops.activation(x, "silu")),
+    layer("max pool 2x2", "max_pool2d", lambda x: ops.max_pool2d(x, 2)),
+    layer("average pool 3x3 stride 2", "avg_pool2d", lambda x: ops.avg_pool2d(x, 3, 2, 1), terms=9),
+    layer("bilinear x2", "upsample", lambda x: ops.upsample(x, 2, mode="bilinear"), terms=16),
+    layer("softmax per pixel", "softmax", lambda x: ops.softmax(x, 1), terms=64),
+    layer("LRN", "local_response_norm", lambda x: ops.local_response_norm(x, 5), terms=5, goal="G10 LRN"),
 )
 
 
-def tensors(case: Case, batch: int | None = None) -> list[Tensor]:
-    """Draw a case's inputs, weights scaled by 1 / sqrt(terms); `batch` replaces the first shape's."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = []
-    for i, shape in enumerate(case.shapes):
-        size = (batch, *shape[1:]) if i == 0 and batch else shape
-        scale = (shape[1] * shape[2] * shape[3]) ** -0.5 if i == 1 and len(shape) == 4 else 1.0
-        tensor = (torch.randn(size, generator=generator) * scale).cuda().bfloat16()
-        tensor = tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
-        drawn.append(tensor.requires_grad_())
-    return drawn
-
-
-def steps(case: Case, switch: str) -> dict[str, Callable[[], object]]:
-    """Return what is timed on one road: forward without gradients, backward alone, both."""
-    inputs = tensors(case)
-    with ops.kernels(switch):
-        out = case.function(*inputs)
-    incoming = torch.randn_like(out)
-
-    def forward() -> object:
-        with torch.no_grad(), ops.kernels(switch):
-            return case.function(*inputs)
-
-    def backward() -> object:
-        return torch.autograd.grad(out, inputs, incoming, retain_graph=True)
-
-    def both() -> object:
-        with ops.kernels(switch):
-            return torch.autograd.grad(case.function(*inputs), inputs, incoming)
-
-    return {"forward": forward, "backward": backward, "both": both}
-
-
-def main() -> None:
-    """Check, time, keep, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--only", default="", help="cases whose name holds this word")
-    parser.add_argument("--dry", action="store_true", help="print the table and keep nothing")
-    options = parser.parse_args()
-    if not torch.cuda.is_available():
-        sys.exit("expected an NVIDIA GPU; got none; run this benchmark on a machine with one")
-    torch.backends.cudnn.benchmark = True
-    chosen = [case for case in CASES if options.only in case.name]
-    for case in chosen:
-        share = assert_exact_enough(case.function, tensors(case, batch=2), terms=case.terms)
-        print(f"{case.name}: right, {share:.2f} of the tolerance")
-    run, rows = new_run(), []
-    for case in chosen:
-        ours, theirs = steps(case, "triton"), steps(case, "torch")
-        for step in ours:
-            candidates = {"striate": ours[step], "torch": theirs[step]}
-            rows += measure(
-                "kernels", f"{case.name}, {step}", candidates, baseline="torch", run=run, device="cuda",
-                rounds=options.rounds, warmup=5, synchronize=torch.cuda.synchronize,
-            )  # fmt: skip
-    if not options.dry:
-        keep(rows)
-    print(table(rows))
-
-
-if __name__ == "__main__":
-    main()
+def rivals(case: Case) -> tuple[list[torch.Tensor], dict[str, Callable[[], object]]]:
+    """Return a convolution's float16 inputs and the public Triton convolutions that are installed."""
+    x, weight = (torch.randn(shape, device="cuda", dtype=torch.float16) for shape in case.shapes[:2])
+    weight /= weight[0].numel() ** 0.5
+    found: dict[str, Callable[[], object]] = {}
+    if find_spec("attorch"):
+        layer = import_module("attorch").Conv2d(
+            x.shape[1], *weight.shape[::3], padding=weight.shape[2] // 2, bias=False
+        )
+        layer = layer.to("cuda", torch.float16)
+        found["attorch"] = lambda: layer(x)
+    if find_spec("flag_gems"):
+        gems = import_module("flag_gems")
+        found["FlagGems"] = lambda: gems.conv2d(x, weight, None, 1, weight.shape[2] // 2)
+    return [x, weight], found

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .checks import UsageError, fraction, positive, unknown
+from .optimizers import SGD, Adam, AdamW
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "step", "plateau", "constant")
@@ -80,7 +81,10 @@ class TrainingOptions:
 
 
 def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """Build the optimizer; norms and biases (all parameters of one dimension) get no weight decay."""
+    """Build the optimizer; norms and biases (all parameters of one dimension) get no weight decay.
+
+    Its steps take the road of the parameters: torch's own on the CPU, one launch a group on a GPU.
+    """
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": options.weight_decay},
@@ -88,8 +92,8 @@ def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Op
     ]
     if options.optimizer == "sgd":
         nesterov = options.momentum > 0
-        return torch.optim.SGD(groups, options.learning_rate, momentum=options.momentum, nesterov=nesterov)
-    adam = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+        return SGD(groups, options.learning_rate, momentum=options.momentum, nesterov=nesterov)
+    adam = AdamW if options.optimizer == "adamw" else Adam
     return adam(groups, options.learning_rate, betas=(options.momentum, 0.999))
 
 

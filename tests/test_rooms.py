@@ -19,9 +19,13 @@ TASKS = ("detection", "segmentation", "style", "adversarial", "bow_baseline")
 # Streamlit runs these files as scripts: they are never imported, and relative imports do not work in them.
 SCRIPTS = ("striate.apps.home", "striate.apps.pages")
 # What all kernel families stand on; one family does not import another.
-KERNEL_GROUND = tuple(f"striate.core.kernels.{name}" for name in ("launch", "tiles", "geometry", "pointwise"))
+KERNEL_GROUND = tuple(
+    f"striate.core.kernels.{name}" for name in ("launch", "tiles", "geometry", "pointwise", "epilogue")
+)
 # Within core, from the ground up: each may import itself and what stands before it, and `checks`.
 STOREYS = ("checks", "kernels", "ops", "layers", "models")
+# The file that joins the convolutions' kernels to torch.
+JOINING = {"striate.core.kernels.convolution": ("column_sums", "conv2d", "conv2d_backward", "depthwise")}
 LONGEST = 300
 
 
@@ -90,6 +94,8 @@ def forbidden(source: str, target: str) -> str | None:
         if not source.startswith("striate.core.kernels"):
             return "kernels are imported by ops and by nobody else"
         if target.startswith(f"{source}_"):  # conv2d.py may launch what stands in conv2d_tma.py
+            return None
+        if target.rpartition(".")[2] in JOINING.get(source, ()):
             return None
         return None if target in KERNEL_GROUND else "a kernel file imports what all families stand on only"
     if room == "core" and inner and inner[0] in STOREYS and target_inner:

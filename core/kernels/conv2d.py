@@ -1,14 +1,24 @@
-"""Convolution as implicit matrix multiplication: forward.
+"""Convolution as implicit matrix multiplication: forward, in one, two or three dimensions.
 
-    y[n, oh, ow, k] = bias[k] + sum over r, s, c of x[n, oh*SH - PH + r*DH, ow*SW - PW + s*DW, c] * w[k, r, s, c]
+    y[n, o, k] = sum over taps t and channels c of x[n, o * stride - padding + t * dilation, c] * w[k, t, c]
 
-Rows of the product are output pixels, columns are filters, the reduction runs over taps and channels. Feature maps are
-channels_last, filters packed (K, R*S*C/groups); sums are float32. One program makes a tile of BM pixels x BN filters.
+where o and t have a coordinate for each dimension. Rows of the product are output pixels, columns are filters, the
+reduction runs over taps and channels; the matrix of windows (im2col) is never made, its rows are read where they lie.
 
-The reduction is one flat loop over (tap, channel block), because a loop nested in taps restarts the pipeline at every
-tap. Flat loops of this kind have been miscompiled with 8 warps (84.7 % wrong elements, pytorch#173068), so every tile
-here has 4 warps; 8 come when a GPU has shown them right. With fewer than 16 channels a block per tap would be mostly
-padding (3 of 16 for pictures), so taps and channels are then flattened into one index (PACKED).
+                      taps x channels                      filters
+          output    +-----------------+                 +---------+
+          pixels    | windows of x, BM|   times   taps  | w, BK   |   gives BM x BN sums in float32,
+                    | x BK at a time  |           x ch. | x BN    |   finished as epilogue.py says, stored once
+                    +-----------------+                 +---------+
+
+Maps are channels_last, (N, D, H, W, C) with D = 1 for pictures and D = H = 1 for signals; filters are packed
+(K, T*R*S*C/groups). One program makes one tile. A map whose tiles do not fill the device has its reduction cut into
+parts as well (SPLIT), which epilogue.finish_parts adds in order.
+
+The reduction is one flat loop over (tap, block of channels), because a loop nested in taps restarts the pipeline of
+loads at every tap. Flat loops of this kind have been miscompiled with 8 warps (84.7 % wrong elements, pytorch#173068),
+so every tile here has 4 warps; 8 come when a GPU has shown them right. With fewer than 16 channels a block per tap
+would be mostly padding (3 of 16 for pictures), so taps and channels are then flattened into one index (PACKED).
 
 Limits: fewer than 2^31 weights; int64 offsets from 2^31 elements of x or y on.
 """
@@ -19,128 +29,129 @@ import torch
 import triton
 import triton.language as tl
 
-from . import geometry, launch, tiles
+from . import epilogue, geometry, launch, tiles
+from .epilogue import finish
+from .geometry import unravel
 
 
 @triton.jit
 def conv_forward(
-    x,  # (N, H, W, C)
-    w,  # (K, R*S*CG), CG = C / groups
-    bias,  # (K,)
-    y,  # (N, OH, OW, K)
-    N, H, W, C, OH, OW, K, CG, KG,
-    R: tl.constexpr, S: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
-    PH: tl.constexpr, PW: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
-    PACKED: tl.constexpr, EVEN: tl.constexpr, HAS_BIAS: tl.constexpr,
-    PRECISION: tl.constexpr, UPCAST: tl.constexpr, WIDE: tl.constexpr,
+    x,  # (N, D, H, W, C)
+    w,  # (K, T*R*S*CG), CG = C / groups
+    bias, scale, shift,  # (K,) each, or None
+    residual,  # (N, OD, OH, OW, K), or None
+    y,  # (N, OD, OH, OW, K); if SPLIT (parts, N, OD, OH, OW, K) float32
+    N, D, H, W, C, OD, OH, OW, K, CG, KG, per, slope,  # per: steps of the reduction in a part
+    T: tl.constexpr, R: tl.constexpr, S: tl.constexpr, ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+    PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DT: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, PACKED: tl.constexpr, EVEN: tl.constexpr,
+    SPLIT: tl.constexpr, ACTIVATION: tl.constexpr, PRECISION: tl.constexpr, UPCAST: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
+    # Which tile this program makes. Neighbours in the grid share their pixels, of which there are more than filters, so
+    # that they meet in the L2 cache.
     tiles_n = tl.cdiv(KG, BN)
-    pid = tl.program_id(0)
     group = tl.program_id(1)
-    pm = pid // tiles_n  # neighbours share pixels, which are more than the filters, so that they meet in the L2 cache
-    pn = pid % tiles_n
+    pm = tl.program_id(0) // tiles_n
+    pn = tl.program_id(0) % tiles_n
     if WIDE:
         pm = pm.to(tl.int64)
+
+    # Its output pixels m and filters k, and which of them exist.
     m = pm * BM + tl.arange(0, BM)
-    ow = m % OW
-    oh = (m // OW) % OH
-    n = m // (OW * OH)
     k = pn * BN + tl.arange(0, BN)
-    inside = m < N * OH * OW
+    pixels = N * OD * OH * OW
+    inside = m < pixels
     real = k < KG
+
+    # Where each pixel's window begins in the image (outside it, if there is padding), and each filter's row in w.
+    n, od, oh, ow = unravel(m, OD, OH, OW)
+    id0 = od * ST - PT
     ih0 = oh * SH - PH
     iw0 = ow * SW - PW
-    base = ((n * H + ih0) * W + iw0) * C + group * CG
-    row = (group * KG + k) * (R * S * CG)
+    base = (((n * D + id0) * H + ih0) * W + iw0) * C + group * CG
+    row = (group * KG + k) * (T * R * S * CG)
+
     acc = tl.zeros((BM, BN), tl.float32)
     if PACKED:
-        for j0 in range(0, R * S * CG, BK):
+        # BK numbers of the window at a time, whatever tap and channel they belong to.
+        for j0 in range(0, T * R * S * CG, BK):
             j = j0 + tl.arange(0, BK)
-            c = j % CG
-            dh = (j // CG) // S * DH
-            dw = (j // CG) % S * DW
+            tap = j // CG
+            dd = (tap // (R * S) * DT)[None, :] if T > 1 else 0
+            dh = tap // S % R * DH
+            dw = tap % S * DW
             ih = ih0[:, None] + dh[None, :]
             iw = iw0[:, None] + dw[None, :]
-            ok = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & inside[:, None] & (j < R * S * CG)[None, :]
-            a = tl.load(x + base[:, None] + ((dh * W + dw) * C + c)[None, :], mask=ok, other=0.0)
-            b = tl.load(w + row[None, :] + j[:, None], mask=real[None, :] & (j < R * S * CG)[:, None], other=0.0)
+            ok = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & inside[:, None] & (j < T * R * S * CG)[None, :]
+            if T > 1 or PT > 0:
+                idp = id0[:, None] + dd
+                ok = ok & (idp >= 0) & (idp < D)
+            a = tl.load(x + base[:, None] + ((dh * W + dw) * C + j % CG)[None, :] + dd * H * W * C, mask=ok, other=0.0)
+            b = tl.load(w + row[None, :] + j[:, None], mask=real[None, :] & (j < T * R * S * CG)[:, None], other=0.0)
             if UPCAST:
                 a = a.to(tl.float32)
                 b = b.to(tl.float32)
             acc = tl.dot(a, b, acc, input_precision=PRECISION)
     else:
+        # One tap and BK channels of it at a time.
         blocks = tl.cdiv(CG, BK)
-        for i in range(R * S * blocks):
+        first = 0
+        last = T * R * S * blocks
+        if SPLIT:
+            first = tl.program_id(2) * per
+            last = tl.minimum(first + per, last)
+        for i in range(first, last):
             tap = i // blocks
             c = (i % blocks) * BK + tl.arange(0, BK)
-            dh = tap // S * DH
+            dd = tap // (R * S) * DT if T > 1 else 0
+            dh = tap // S % R * DH
             dw = tap % S * DW
-            ih = ih0 + dh
-            iw = iw0 + dw
-            ok = (inside & (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W))[:, None]
+            # Pixels whose tap falls into the padding read zeros.
+            ok = inside & (id0 + dd >= 0) & (id0 + dd < D) & (ih0 + dh >= 0) & (ih0 + dh < H)
+            ok = (ok & (iw0 + dw >= 0) & (iw0 + dw < W))[:, None]
             there = real[None, :]
             if not EVEN:
                 ok = ok & (c < CG)[None, :]
                 there = there & (c < CG)[:, None]
-            a = tl.load(x + (base + (dh * W + dw) * C)[:, None] + c[None, :], mask=ok, other=0.0)
+            a = tl.load(x + (base + ((dd * H + dh) * W + dw) * C)[:, None] + c[None, :], mask=ok, other=0.0)
             b = tl.load(w + (row + tap * CG)[None, :] + c[:, None], mask=there, other=0.0)
             if UPCAST:
                 a = a.to(tl.float32)
                 b = b.to(tl.float32)
             acc = tl.dot(a, b, acc, input_precision=PRECISION)
-    if HAS_BIAS:
-        acc += tl.load(bias + group * KG + k, mask=real, other=0.0).to(tl.float32)[None, :]
-    out = y + (m * K + group * KG)[:, None] + k[None, :]
-    tl.store(out, acc.to(y.dtype.element_ty), mask=inside[:, None] & real[None, :])
+
+    # Bias, norm, sum and activation while the tile is still in registers; then the only store.
+    offset = (m * K + group * KG)[:, None] + k[None, :]
+    if SPLIT:
+        y += tl.program_id(2).to(tl.int64) * pixels * K
+    else:
+        acc = finish(
+            acc, bias, scale, shift, residual, offset, group * KG + k, inside, real, slope, ACTIVATION
+        )  # fmt: skip
+    tl.store(y + offset, acc.to(y.dtype.element_ty), mask=inside[:, None] & real[None, :])
 
 
-def _fake(x, weight, bias, stride, padding, dilation, groups, precision):
-    return launch.empty_map(x, geometry.conv_shape(x, weight, stride, padding, dilation))
-
-
-def _launch(x, weight, bias, stride, padding, dilation, groups, precision):
-    y = launch.empty_map(x, geometry.conv_shape(x, weight, stride, padding, dilation))
+def forward(x, weight, after, stride, padding, dilation, groups, precision):
+    """Launch a convolution with the `Epilogue` after it."""
+    y = launch.empty_map(x, geometry.output_shape(x, weight, stride, padding, dilation))
     if y.numel() == 0:
         return y
     x, weight = launch.feature_map(x), launch.feature_map(weight)
-    (n, c, h, w), (k, cg, r, s), (oh, ow) = x.shape, weight.shape, y.shape[2:]
+    (n, c), (k, cg), taps = x.shape[:2], weight.shape[:2], weight[0, 0].numel()
+    kg, pixels = k // groups, y.numel() // k
     packed = cg < 16
-    t = tiles.tile(x, n * oh * ow, k // groups, r * s * cg if packed else cg, precision, gather=cg % 8 > 0)
-    grid = (triton.cdiv(n * oh * ow, t.BM) * triton.cdiv(k // groups, t.BN), groups)
+    t = tiles.tile(x, pixels, kg, taps * cg if packed else cg, precision, gather=cg % 8 > 0)
+    programs = triton.cdiv(pixels, t.BM) * triton.cdiv(kg, t.BN)
+    steps = taps * triton.cdiv(cg, t.BK)
+    splits, per = (1, steps) if packed else tiles.fill(x, steps, programs * groups, y.numel())
+    target = y if splits == 1 else torch.empty((splits, y.numel()), dtype=torch.float32, device=x.device)
     launch.run(
-        conv_forward, grid, x, weight, weight if bias is None else bias.contiguous(), y,
-        n, h, w, c, oh, ow, k, cg, k // groups,
-        R=r, S=s, SH=stride[0], SW=stride[1], PH=padding[0], PW=padding[1], DH=dilation[0], DW=dilation[1],
-        BM=t.BM, BN=t.BN, BK=t.BK, PACKED=packed, EVEN=cg % t.BK == 0, HAS_BIAS=bias is not None,
+        conv_forward, (programs, groups, splits), x, weight, *after.tensors(), target,
+        n, *geometry.volume(x.shape[2:]), c, *geometry.volume(y.shape[2:]), k, cg, kg, per, after.slope,
+        **geometry.steps(weight.shape[2:], stride, padding, dilation),
+        BM=t.BM, BN=t.BN, BK=t.BK, PACKED=packed, EVEN=cg % t.BK == 0, SPLIT=splits > 1, ACTIVATION=after.activation,
         PRECISION=precision, UPCAST=launch.upcast(x), WIDE=launch.wide(x, y), num_stages=t.stages,
     )  # fmt: skip
+    if splits > 1:
+        epilogue.add_parts(target, y, after)
     return y
-
-
-def _setup_context(ctx, inputs, output):
-    x, weight, _, ctx.stride, ctx.padding, ctx.dilation, ctx.groups, ctx.precision = inputs
-    ctx.save_for_backward(x, weight)
-
-
-def _backward(ctx, dy):
-    x, weight = ctx.saved_tensors
-    window = (ctx.stride, ctx.padding, ctx.dilation, ctx.groups, ctx.precision)
-    ops = torch.ops.striate
-    dx = ops.conv2d_input_gradient(dy, weight, list(x.shape[2:]), *window) if ctx.needs_input_grad[0] else None
-    dw = ops.conv2d_weight_gradient(dy, x, list(weight.shape[2:]), *window) if ctx.needs_input_grad[1] else None
-    db = ops.bias_gradient(dy) if ctx.needs_input_grad[2] else None
-    return dx, dw, db, None, None, None, None, None
-
-
-# (x, weight, bias, stride, padding, dilation, groups, precision) -> y, as `striate.core.ops.conv2d` documents them.
-conv2d = launch.differentiable(
-    launch.define(
-        "conv2d(Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, int[2] dilation, int groups, "
-        "str precision) -> Tensor",
-        _launch,
-        _fake,
-    ),
-    _setup_context,
-    _backward,
-)

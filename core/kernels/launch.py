@@ -4,7 +4,8 @@ Nothing here asks for a device before a tensor comes. A family declares its raw 
 autograd with `differentiable`, and launches with `run`; the tests replace `run` to compile, without a GPU, exactly what
 would have been launched.
 
-Layout rule: feature maps enter and leave as (N, C, H, W) tensors in channels_last strides. Kernels compute their
+Layout rule: feature maps enter and leave as (N, C, H, W) tensors in channels_last strides, or their like in one and
+three dimensions. Kernels compute their
 offsets from sizes, never from strides, because torch calls a map with C == 1 or H == W == 1 contiguous in both formats.
 """
 
@@ -23,7 +24,7 @@ from ..checks import UsageError, unknown
 INTERPRETED: bool = bool(triton.knobs.runtime.interpret)
 
 # Offsets are int32 below this number of elements and int64 from it on (about 10 % more address work).
-INT32_LIMIT = 2**31
+INT32_LIMIT = INT32_MOST = 2**31
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 PRECISIONS = ("ieee", "tf32", "tf32x3")
@@ -97,14 +98,23 @@ def differentiable(op: Any, setup_context: Callable[..., None], backward: Callab
     return apply
 
 
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
 def feature_map(x: Tensor) -> Tensor:
-    """Return x (N, C, H, W) in channels_last strides, copied only when it has others (or is expanded)."""
-    return x.contiguous(memory_format=torch.channels_last)
+    """Return x (N, C, ...) with its channels last in memory, copied only where they are not (or x is expanded)."""
+    if x.dim() in FORMATS:
+        return x.contiguous(memory_format=FORMATS[x.dim()])
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def empty_map(like: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
-    """Return an uninitialised channels_last map on the device and in the dtype of `like`."""
-    return torch.empty(tuple(shape), dtype=dtype or like.dtype, device=like.device, memory_format=torch.channels_last)
+    """Return an uninitialised (N, C, ...) tensor, channels last in memory, on the device and in the dtype of `like`."""
+    n, c, *sizes = shape
+    if len(shape) in FORMATS:
+        form = FORMATS[len(shape)]
+        return torch.empty((n, c, *sizes), dtype=dtype or like.dtype, device=like.device, memory_format=form)
+    return torch.empty((n, *sizes, c), dtype=dtype or like.dtype, device=like.device).movedim(-1, 1)
 
 
 def wide(*tensors: Tensor) -> bool:
@@ -136,8 +146,9 @@ def check_dtype(x: Tensor) -> None:
         )
 
 
-def check_map(x: Tensor) -> None:
-    """Raise unless x is an (N, C, H, W) tensor of a known dtype."""
+def check_map(x: Tensor, dims: int = 2) -> None:
+    """Raise unless x is a tensor (N, C, ...) with `dims` more dimensions, of a known dtype."""
     check_dtype(x)
-    if x.dim() != 4:
-        raise UsageError("a tensor (N, C, H, W)", f"shape {tuple(x.shape)}", "add or remove dimensions")
+    if x.dim() != dims + 2:
+        form = ", ".join(("N", "C", "D", "H", "W")[i] for i in (0, 1, *range(5 - dims, 5)))
+        raise UsageError(f"a tensor ({form})", f"shape {tuple(x.shape)}", "add or remove dimensions")

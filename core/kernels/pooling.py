@@ -147,7 +147,7 @@ def _shape(x, kernel, stride, padding, dilation, ceil_mode):
         if ceil_mode and (size - 1) * stride[i] >= x.shape[i + 2] + padding[i]:
             size -= 1
         sizes.append(size)
-    geometry.check_output(sizes[0], sizes[1], x.shape[2:])
+    geometry.check_output(sizes, x.shape[2:])
     return (x.shape[0], x.shape[1], *sizes)
 
 

@@ -55,7 +55,7 @@ TILES: dict[tuple[int, str], tuple[Tile, ...]] = {
     (90, "half"): (Tile(128, 128, 64, 3), Tile(128, 64, 64, 4), Tile(128, 32, 64, 4), Tile(128, 16, 64, 4)),
     (100, "half"): (Tile(128, 128, 64, 3), Tile(128, 64, 64, 4), Tile(128, 32, 64, 4), Tile(128, 16, 64, 4)),
     (80, "half"): (Tile(64, 128, 32, 4), Tile(128, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
-    (89, "half"): (Tile(64, 128, 32, 4), Tile(128, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
+    (89, "half"): (Tile(64, 128, 32, 4), Tile(64, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
     (90, "tf32"): (Tile(128, 64, 32, 3), Tile(128, 64, 32, 3), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
     (100, "tf32"): (Tile(128, 64, 32, 3), Tile(128, 64, 32, 3), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
     (80, "tf32"): (Tile(64, 64, 16, 4), Tile(64, 64, 16, 4), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
@@ -67,7 +67,7 @@ TILES: dict[tuple[int, str], tuple[Tile, ...]] = {
     (90, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
     (100, "ieee"): (Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
     (80, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
-    (89, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
+    (89, "ieee"): (Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
 }
 
 
@@ -138,6 +138,14 @@ def column_tile(rows: int, channels: int) -> tuple[int, int]:
     return 4096 // bc, bc
 
 
+def small_tile(rows: int, channels: int) -> tuple[int, int]:
+    """Return (BM, BC) for a pass that holds several numbers for each of its tile: 1,024, so that none is spilled."""
+    if launch.INTERPRETED:
+        return column_tile(rows, channels)
+    bc = power(channels, 64)
+    return 1024 // bc, bc
+
+
 def matrix(x: Tensor) -> tuple[int, int, int, int]:
     """Return (rows, channels, BM, BC) of a channels_last map as a matrix."""
     rows, channels = x.numel() // x.shape[1], x.shape[1]
@@ -154,6 +162,11 @@ def split(x: Tensor, rows: int, block: int, programs: int, outputs: int) -> tupl
     parts = min(triton.cdiv(2 * processors(x), programs), blocks // MIN_BLOCKS, 2**24 // outputs)
     per = triton.cdiv(blocks, max(1, parts))
     return triton.cdiv(blocks, per), per * block
+
+
+def fill(x: Tensor, steps: int, programs: int, outputs: int) -> tuple[int, int]:
+    """Return (parts, steps per part) for a reduction whose tiles may leave half of the device idle."""
+    return split(x, steps, 1, programs, outputs) if 2 * programs <= processors(x) else (1, steps)
 
 
 @triton.jit

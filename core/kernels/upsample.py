@@ -175,7 +175,7 @@ def upsample(x, scale, size, mode, align_corners):
     else:
         factors = (scale, scale) if isinstance(scale, (int, float)) else tuple(scale)
         target = tuple(math.floor(x.shape[i + 2] * factors[i]) for i in (0, 1))
-    geometry.check_output(target[0], target[1], x.shape[2:])
+    geometry.check_output(target, x.shape[2:])
     scales = []
     for i, (inputs, outputs) in enumerate(zip(x.shape[2:], target, strict=True)):
         if align_corners:

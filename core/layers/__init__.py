@@ -5,7 +5,9 @@ works in both directions, `isinstance(layer, nn.Conv2d)` holds, and torch's init
 """
 
 from .activation import LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
-from .conv import Conv2d
+from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from .linear import Linear
+from .losses import CrossEntropyLoss, LogSoftmax, Softmax
 from .norm import BatchNorm2d
 from .pooling import AvgPool2d, MaxPool2d
 from .upsample import Upsample
@@ -13,12 +15,21 @@ from .upsample import Upsample
 __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "CrossEntropyLoss",
     "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
     "MaxPool2d",
     "ReLU",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Tanh",
     "Upsample",
 ]

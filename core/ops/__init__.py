@@ -4,25 +4,62 @@ The kernels answer in channels_last strides, whatever the input's; torch answers
 """
 
 from .activation import ACTIVATIONS, SLOPED, activation
-from .conv import conv2d
+from .boxes import box_iou
+from .conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    fused_conv2d,
+    fused_conv_transpose2d,
+)
+from .cross_entropy import cross_entropy
+from .linear import linear
+from .nms import Kept, batched_nms, nms, nms_padded
 from .norm import batch_norm
+from .optimizer_step import adam_step, sgd_step
 from .pooling import avg_pool2d, max_pool2d
-from .switch import OPERATIONS, SWITCHES, Operation, kernels, roads, uses_triton
+from .soft_nms import soft_nms
+from .softmax import log_softmax, softmax
+from .switch import ARCHITECTURES, OPERATIONS, SWITCHES, Operation, figures, kernels, roads, uses_triton
 from .upsample import upsample
 
 __all__ = [
     "ACTIVATIONS",
+    "ARCHITECTURES",
     "OPERATIONS",
     "SLOPED",
     "SWITCHES",
+    "Kept",
     "Operation",
     "activation",
+    "adam_step",
     "avg_pool2d",
     "batch_norm",
+    "batched_nms",
+    "box_iou",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "cross_entropy",
+    "figures",
+    "fused_conv2d",
+    "fused_conv_transpose2d",
     "kernels",
+    "linear",
+    "log_softmax",
     "max_pool2d",
+    "nms",
+    "nms_padded",
     "roads",
+    "sgd_step",
+    "soft_nms",
+    "softmax",
     "upsample",
     "uses_triton",
 ]

@@ -13,10 +13,12 @@ The kernels answer in channels_last strides, whatever the input's; torch answers
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from threading import local
 from typing import NamedTuple, TypeVar
 
@@ -29,6 +31,9 @@ Pair = int | tuple[int, ...]  # one number, or (vertical, horizontal)
 SWITCHES = ("auto", "triton", "torch")
 
 FLOATS = ("float32", "float16", "bfloat16")
+
+# Compute capabilities x 10 for which the tests compile every kernel: A100, RTX 40, H100, B200.
+ARCHITECTURES = (80, 89, 90, 100)
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., object])
 
@@ -61,6 +66,11 @@ def operation(
         return function
 
     return listed
+
+
+def figures() -> dict[str, list[dict[str, str | float]]]:
+    """Return what benchmarks measured of each operation: device, against whom, their time over ours, cases."""
+    return json.loads(Path(__file__).with_name("figures.json").read_text())
 
 
 class _Forced(local):

@@ -44,6 +44,15 @@ def test_version(striate: Run) -> None:
     assert striate("--version").out == f"striate {__version__}\n"
 
 
+def test_info_lists_every_operation_and_its_kernels(striate: Run) -> None:
+    shown = striate("info", "--kernels", "--json").json["operations"]
+    assert set(shown) == set(ops.OPERATIONS)
+    row = shown["max_pool2d"]
+    assert row["architectures"] == ["sm_80", "sm_89", "sm_90", "sm_100"]
+    assert row["forward"] and row["backward"] and row["dtypes"] == ["float32", "float16", "bfloat16"]  # noqa: PT018
+    assert "not yet measured" in striate("info", "--kernels").out
+
+
 def test_info_shows_every_road(striate: Run) -> None:
     shown = striate("info", "--json").json
     assert (shown["schema_version"], shown["task"], shown["versions"]["striate"]) == (1, "info", __version__)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from striate.benchmarks.harness import BEGIN, END, Row, interleave, keep, measure, newest, read, render, table
+from striate.benchmarks.goals import Goal
+from striate.benchmarks.harness import Row, interleave, keep, measure, read
+from striate.benchmarks.report import BEGIN, END, figures, goals_table, newest, ratio, render, table
 
 ROW = Row(
     "subject", "case", "slow", 20.0, 19.0, 21.0, 5, True, "2026-01-02T00:00:00Z", "cpu a", 1, 0.5, "abc", {"x": "1"}
@@ -74,8 +76,8 @@ def test_render_replaces_the_table_only(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
     keep([ROW], tmp_path / "results")
-    render(readme, tmp_path / "results")
-    render(readme, tmp_path / "results")
+    render(readme, tmp_path / "results", tmp_path / "figures.json")
+    render(readme, tmp_path / "results", tmp_path / "figures.json")
     text = readme.read_text()
     assert text.startswith("above\n")
     assert text.endswith("below\n")
@@ -89,3 +91,24 @@ def test_kept_rows_still_read() -> None:
         pytest.skip("no benchmark has been kept yet")
     assert all(row.median_ms > 0 and row.threads >= 1 and row.device and row.versions for row in rows)
     assert all(any(r.baseline for r in rows if (r.run, r.case) == (row.run, row.case)) for row in rows)
+
+
+def test_a_goal_is_the_geometric_mean_of_peer_over_ours() -> None:
+    rows = [
+        replace(ROW, case=case, candidate=candidate, median_ms=ms, goal="G1")
+        for case, candidate, ms in (
+            ("a", "torch", 8.0), ("a", "striate", 2.0), ("b", "torch", 3.0), ("b", "striate", 3.0), ("c", "torch", 9.0),
+        )
+    ]  # fmt: skip
+    assert ratio(Goal("G1", "", "torch", 1.0, 1.0), rows) == (2.0, 1.0, 2)
+    assert ratio(Goal("G2", "", "torch", 1.0, 1.0), rows) is None
+    assert "| 2.00 | 1.00 | 2 |" in goals_table(rows)
+    assert "not yet measured" in goals_table(rows)
+
+
+def test_figures_name_device_and_peer() -> None:
+    rows = [
+        replace(ROW, candidate=candidate, median_ms=ms, operation="nms")
+        for candidate, ms in (("striate", 2.0), ("x", 5.0))
+    ]
+    assert figures(rows) == {"nms": [{"device": "cpu a", "against": "x", "ratio": 2.5, "cases": 1}]}

@@ -23,13 +23,10 @@ def image() -> torch.Tensor:
 
 
 RAW = {
-    "conv2d": lambda: (image().requires_grad_(), weight().requires_grad_(), torch.randn(4), *WINDOW, 1, "ieee"),
-    "conv2d_input_gradient": lambda: (torch.randn(2, 4, 3, 3), weight(), [5, 6], *WINDOW, 1, "ieee"),
-    "conv2d_weight_gradient": lambda: (torch.randn(2, 4, 3, 3), image(), [3, 3], *WINDOW, 1, "ieee"),
+    "convolution": lambda: (image().requires_grad_(), weight().requires_grad_(), torch.randn(4), *WINDOW, 1, "ieee"),
+    "convolution_input_gradient": lambda: (torch.randn(2, 4, 3, 3), weight(), [5, 6], *WINDOW, 1, "ieee"),
+    "convolution_weight_gradient": lambda: (torch.randn(2, 4, 3, 3), image(), [3, 3], *WINDOW, 1, "ieee"),
     "bias_gradient": lambda: (image(),),
-    "depthwise_conv2d": lambda: (image().requires_grad_(), weight(1).requires_grad_(), None, *WINDOW, 4, "ieee"),
-    "depthwise_input_gradient": lambda: (torch.randn(2, 4, 3, 3), weight(1), [5, 6], *WINDOW, 4),
-    "depthwise_weight_gradient": lambda: (torch.randn(2, 4, 3, 3), image(), [3, 3], *WINDOW, 4),
 }
 
 
@@ -199,7 +196,12 @@ def test_gradients_are_computed_only_where_wanted(count_launches) -> None:
     [
         ({"weight": torch.zeros(8, 3, 3, 3)}, r"weight \(K, C / groups, R, S\) for C = 4"),
         ({"weight": torch.zeros(8, 4, 3, 3).half()}, "of one dtype"),
-        ({"x": torch.zeros(4, 6, 6)}, r"a tensor \(N, C, H, W\); got shape \(4, 6, 6\)"),
+        ({"x": torch.zeros(4, 6)}, r"a tensor \(N, C, H, W\); got shape \(4, 6\)"),
+        ({"weight": torch.zeros(8, 4, 3)}, r"a tensor \(N, C, H, W\); got shape \(8, 4, 3\)"),
+        ({"bias": torch.zeros(7)}, r"a bias of shape \(8,\); got shape \(7,\)"),
+        ({"weight": torch.zeros(8, 4, 3, 3, device="meta")}, "on one device; got .* and meta"),
+        ({"stride": (1, 2, 3)}, r"one number or 2; got \(1, 2, 3\)"),
+        ({"weight": torch.zeros(1).expand(2**20, 4, 32, 16)}, "fewer than 2.31 weights; got 2,147,483,648"),
         ({"x": torch.zeros(1, 4, 2, 2)}, r"a window that fits into the padded image; got an image of \(2, 2\)"),
         ({"x": torch.zeros(1, 4, 6, 6).double(), "weight": torch.zeros(8, 4, 3, 3).double()}, "got float64"),
         ({"stride": 0}, "stride and dilation of at least 1"),

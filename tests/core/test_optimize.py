@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.benchmarks.networks import NETWORKS
 from striate.core.checks import UsageError
 from striate.core.layers import BatchNorm2d, Conv2d, LeakyReLU, MaxPool2d, ReLU, Sigmoid, SiLU, Tanh
 from striate.core.optimize import FusedConv2d, optimize
@@ -103,7 +104,7 @@ def test_branch_on_a_value_is_refused() -> None:
 
 
 def test_without_the_private_operations_the_answer_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.core.optimize._onednn_has_fused_convolution", lambda: False)
+    monkeypatch.setattr("striate.core.optimize.onednn_has_fused_convolution", lambda: False)
     network = with_statistics(nn.Sequential(Conv2d(3, 4, 3), BatchNorm2d(4), SiLU()))
     x = torch.randn(1, 3, 8, 8)
     torch.testing.assert_close(optimize(network, x)(x), network(x), atol=2e-5, rtol=1e-5)
@@ -122,7 +123,7 @@ def test_bfloat16_is_close_and_gives_float32_results() -> None:
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_follows_the_processor(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.core.optimize.cpu_has_bfloat16", lambda: native)
+    monkeypatch.setattr("striate.core.optimize.has_bfloat16", lambda device: native)
     network = with_statistics(nn.Sequential(Conv2d(3, 4, 3), BatchNorm2d(4), SiLU(), Conv2d(4, 2, 1)))
     fast = optimize(network, torch.rand(1, 3, 8, 8), precision="auto")
     dtypes = [m.weight.dtype for m in fast.modules() if isinstance(m, FusedConv2d)]
@@ -148,3 +149,96 @@ def test_sums_in_place_do_not_reach_the_input() -> None:
     network, before = Plus(), x.clone()
     torch.testing.assert_close(optimize(network, x)(x), network(x), atol=2e-5, rtol=1e-5)
     assert torch.equal(x, before)
+
+
+class Sums(nn.Module):
+    """Every order of convolution, norm, sum and activation that networks use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (Conv2d(4, 4, 3, padding=1) for _ in range(3))
+        self.norm = BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.first(x)  # pre-activation residual
+        x = nn.functional.leaky_relu(self.norm(self.second(x)) + x, 0.2)  # ResNet
+        y = torch.sigmoid(self.third(x))
+        return torch.add(y, x) + x
+
+
+def test_sums_are_fused_in_whatever_order() -> None:
+    network = with_statistics(Sums())
+    x = torch.randn(2, 4, 9, 8)
+    fast = optimize(network, x)
+    before = x.clone()
+    torch.testing.assert_close(fast(x), network(x), atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(fast(x), network(x), atol=2e-5, rtol=1e-5)  # nothing was overwritten that lasts
+    assert torch.equal(x, before)
+    called = [node for node in fast.graph.graph.nodes if node.op == "call_module"]
+    assert [len(node.args) for node in called] == [2, 2, 1]
+    assert sum("add" in str(node.target) for node in fast.graph.graph.nodes) == 2
+
+
+class Overwritten(nn.Module):
+    """A map that is read after the sum into which it goes, and one that is not."""
+
+    def __init__(self, later: bool) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.later = later
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        y = torch.relu(self.second(y) + y)  # reads y as the input, too
+        z = torch.relu(self.third(x) + y)
+        return z * y if self.later else z
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_sum_overwrites_only_what_nobody_reads_again(later: bool) -> None:
+    network = Overwritten(later)
+    x = torch.randn(1, 3, 9, 8)
+    fast = optimize(network, x)
+    torch.testing.assert_close(fast(x), network(x), atol=2e-5, rtol=1e-5)
+    assert [m.overwrite for m in fast.modules() if isinstance(m, FusedConv2d)] == [False, False, not later]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_whole_networks(name: str, precision: str) -> None:
+    network = with_statistics(NETWORKS[name](nn, 10, 8))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # keep the values of size 1 through fifty layers
+            nn.init.constant_(module.weight, 0.5)
+    x = torch.randn(2, 3, 64, 64)
+    expected = network(x)
+    found = optimize(network, x, precision=precision)(x)
+    assert found.dtype == torch.float32
+    limit = 1e-5 if precision == "fp32" else 0.05  # worst seen 2e-6, 0.02
+    assert (found - expected).norm() < limit * expected.norm()
+
+
+def test_linear_layers_and_odd_ends_in_bfloat16() -> None:
+    network = with_statistics(
+        nn.Sequential(
+            Conv2d(3, 8, 3), ReLU(), nn.GroupNorm(2, 8), nn.Flatten(), nn.Linear(8 * 36, 8), ReLU(), nn.Linear(8, 4),
+            Sigmoid(),
+        )
+    )  # fmt: skip
+    x = torch.randn(2, 3, 8, 8)
+    fast = optimize(network, x, precision="bf16")
+    assert [m.weight.dtype for m in fast.modules() if isinstance(m, nn.Linear)] == [torch.bfloat16, torch.float32]
+    assert (fast(x) - network(x)).abs().max() < 0.02
+
+
+@pytest.mark.gpu
+def test_cuda_graphs_replay_for_each_shape() -> None:
+    network = with_statistics(NETWORKS["ResNet-18"](nn, 10, 8)).cuda()
+    fast = optimize(network, torch.randn(1, 3, 64, 64, device="cuda"))
+    kept = []
+    for batch, size in ((1, 64), (2, 64), (1, 96), (1, 64)):
+        x = torch.randn(batch, 3, size, size, device="cuda")
+        kept.append((fast(x), network(x)))
+    assert len(fast.replay.recordings) == 3
+    for found, expected in kept:  # results stay what they were after later replays
+        torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)

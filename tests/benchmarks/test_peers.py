@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.benchmarks.detector_cpu import agree, flat
+from striate.benchmarks.peers import agree, flat
 
 
 def test_flat_walks_nested_outputs_in_order() -> None:
