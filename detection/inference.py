@@ -63,8 +63,11 @@ class Inference:
         return evaluate_boxes(dataset.samples, found, self.names)
 
     def _copy(self, images: torch.Tensor) -> Optimized:
-        """The fast copy of the network for canvases of this shape; the oldest one makes room."""
-        shape = (images.shape[2], images.shape[3])
+        """The fast copy of the network for canvases of this shape; the oldest one makes room.
+
+        Packed weights depend on the shape; on a CUDA device one copy serves all and records a graph for each.
+        """
+        shape = (0, 0) if images.is_cuda else (images.shape[2], images.shape[3])
         if shape not in self.copies:
             if len(self.copies) == MOST_COPIES:
                 self.copies.pop(next(iter(self.copies)))

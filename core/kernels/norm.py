@@ -1,8 +1,9 @@
 """Batch normalization, training and inference (Ioffe and Szegedy 2015, algorithms 1 and 2).
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias
+    y = act((x - mean) / sqrt(var + eps) * weight + bias + residual)
 
-over a matrix of M = N*H*W rows (channels_last) and C columns, in float32. Statistics are taken per block of rows,
+over a matrix of M = N*D*H*W rows (channels last in memory) and C columns, in float32. Activation and residual are
+optional and cost no pass of their own. Statistics are taken per block of rows,
 exactly (mean first, then squares around it), and blocks are merged by the parallel formula of Chan, Golub and LeVeque
 (1979): E[x^2] - E[x]^2 would lose all digits when a channel's mean is 1,000 times its spread.
 
@@ -17,6 +18,7 @@ import triton.language as tl
 
 from ..checks import UsageError
 from . import launch, tiles
+from .pointwise import activate
 
 
 @triton.jit
@@ -78,15 +80,28 @@ def merge_statistics(
 
 
 @triton.jit
+def normalized(value, offset, c, ok, C, weight, bias, residual, mean, var, eps):
+    """Return what the activation is applied to, of the tile `value` of x at `offset`."""
+    factor = 1.0 / tl.sqrt(tl.load(var + c, mask=c < C, other=1.0).to(tl.float32) + eps)
+    if weight is not None:
+        factor *= tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32)
+    out = (value - tl.load(mean + c, mask=c < C, other=0.0).to(tl.float32)[None, :]) * factor[None, :]
+    if bias is not None:
+        out += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
+    if residual is not None:
+        out += tl.load(residual + offset, mask=ok, other=0.0).to(tl.float32)
+    return out
+
+
+@triton.jit
 def batch_apply(
     x,  # (M, C)
-    weight,  # (C,)
-    bias,  # (C,)
-    mean,  # (C,)
-    var,  # (C,)
+    weight, bias,  # (C,) each, or None
+    residual,  # (M, C), or None
+    mean, var,  # (C,) each
     y,  # (M, C)
-    M, C, eps,
-    BM: tl.constexpr, BC: tl.constexpr, HAS_WEIGHT: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr,
+    M, C, eps, slope,
+    ACTIVATION: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     pm = tl.program_id(0)
     if WIDE:
@@ -94,14 +109,12 @@ def batch_apply(
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     ok = (m < M)[:, None] & (c < C)[None, :]
-    value = tl.load(x + m[:, None] * C + c[None, :], mask=ok, other=0.0).to(tl.float32)
-    factor = 1.0 / tl.sqrt(tl.load(var + c, mask=c < C, other=1.0).to(tl.float32) + eps)
-    if HAS_WEIGHT:
-        factor *= tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32)
-    out = (value - tl.load(mean + c, mask=c < C, other=0.0).to(tl.float32)[None, :]) * factor[None, :]
-    if HAS_BIAS:
-        out += tl.load(bias + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
-    tl.store(y + m[:, None] * C + c[None, :], out.to(y.dtype.element_ty), mask=ok)
+    offset = m[:, None] * C + c[None, :]
+    value = tl.load(x + offset, mask=ok, other=0.0).to(tl.float32)
+    out = normalized(value, offset, c, ok, C, weight, bias, residual, mean, var, eps)
+    if ACTIVATION is not None:
+        out = activate(out, slope, ACTIVATION)
+    tl.store(y + offset, out.to(y.dtype.element_ty), mask=ok)
 
 
 @triton.jit
@@ -122,26 +135,25 @@ def running_update(
     tl.store(running_var + c, (old * (1 - momentum) + new * momentum).to(running_var.dtype.element_ty), mask=c < C)
 
 
-def _apply(x, weight, bias, mean, var, eps):
+def _apply(x, weight, bias, residual, mean, var, activation, slope, eps):
     y = launch.empty_map(x, x.shape)
     if x.numel() == 0:
         return y
-    x = launch.feature_map(x)
+    x, residual = launch.feature_map(x), None if residual is None else launch.feature_map(residual)
     rows, c, bm, bc = tiles.matrix(x)
     launch.run(
-        batch_apply, (triton.cdiv(rows, bm), triton.cdiv(c, bc)),
-        x, x if weight is None else weight, x if bias is None else bias, mean, var, y, rows, c, eps,
-        BM=bm, BC=bc, HAS_WEIGHT=weight is not None, HAS_BIAS=bias is not None, WIDE=launch.wide(x),
+        batch_apply, (triton.cdiv(rows, bm), triton.cdiv(c, bc)), x, weight, bias, residual, mean, var, y,
+        rows, c, eps, slope, ACTIVATION=activation, BM=bm, BC=bc, WIDE=launch.wide(x),
     )  # fmt: skip
     return y
 
 
-def _fake_train(x, weight, bias, eps):
+def _fake_train(x, weight, bias, residual, activation, slope, eps):
     channels = x.new_empty(x.shape[1], dtype=torch.float32)
     return launch.empty_map(x, x.shape), channels, torch.empty_like(channels)
 
 
-def _train(x, weight, bias, eps):
+def _train(x, weight, bias, residual, activation, slope, eps):
     x = launch.feature_map(x)
     rows, c, bm, bc = tiles.matrix(x)
     splits, per = tiles.split(x, rows, bm, triton.cdiv(c, bc), c)
@@ -150,7 +162,7 @@ def _train(x, weight, bias, eps):
     grid = (triton.cdiv(c, bc), splits)
     launch.run(batch_statistics, grid, x, parts[0], parts[1], rows, c, per, BM=bm, BC=bc, WIDE=launch.wide(x))
     launch.run(merge_statistics, (triton.cdiv(c, 64),), parts[0], parts[1], mean, var, rows, c, splits, per, BC=64)
-    return _apply(x, weight, bias, mean, var, eps), mean, var
+    return _apply(x, weight, bias, residual, mean, var, activation, slope, eps), mean, var
 
 
 def _update(running_mean, running_var, mean, var, count, momentum):
@@ -161,27 +173,37 @@ def _update(running_mean, running_var, mean, var, count, momentum):
     )  # fmt: skip
 
 
+def _save(ctx, x, weight, bias, residual, mean, var, activation, slope, eps):
+    """Keep what the gradient reads: a residual only where the activation is asked for its slope."""
+    ctx.settings = (activation, slope, eps)
+    ctx.kinds = [None if t is None else t.dtype for t in (weight, bias, residual)]
+    needed = residual if activation is not None else None
+    ctx.save_for_backward(x, weight, None if activation is None else bias, needed, mean, var)
+
+
 def _setup_train(ctx, inputs, output):
-    x, weight, bias, ctx.eps = inputs
+    x, weight, bias, residual, *settings = inputs
     ctx.mark_non_differentiable(output[1], output[2])
-    ctx.bias_dtype = None if bias is None else bias.dtype
-    ctx.save_for_backward(x, weight, output[1], output[2])
+    _save(ctx, x, weight, bias, residual, output[1], output[2], *settings)
 
 
 def _setup_apply(ctx, inputs, output):
-    x, weight, bias, mean, var, ctx.eps = inputs
-    ctx.bias_dtype = None if bias is None else bias.dtype
-    ctx.save_for_backward(x, weight, mean, var)
+    _save(ctx, *inputs)
 
 
 def _gradients(ctx, dy, training):
-    x, weight, mean, var = ctx.saved_tensors
-    dx, sums = torch.ops.striate.batch_norm_gradient(dy, x, weight, mean, var, ctx.eps, training)
-    dweight = None if weight is None or not ctx.needs_input_grad[1] else sums[0].to(weight.dtype)
-    dbias = None if ctx.bias_dtype is None or not ctx.needs_input_grad[2] else sums[1].to(ctx.bias_dtype)
-    return dx, dweight, dbias
+    wants = [kind is not None and need for kind, need in zip(ctx.kinds, ctx.needs_input_grad[1:4], strict=True)]
+    activated = ctx.settings[0] is not None
+    gradient = torch.ops.striate.batch_norm_gradient
+    dx, dresidual, sums = gradient(dy, *ctx.saved_tensors, *ctx.settings, training, wants[2] and activated)
+    if not activated:
+        dresidual = dy
+    found = (sums[0], sums[1], dresidual)
+    return dx, *(g.to(kind) if want else None for g, kind, want in zip(found, ctx.kinds, wants, strict=True))
 
 
+WHAT = "Tensor x, Tensor? weight, Tensor? bias, Tensor? residual"
+HOW = "str? activation, float slope, float eps"
 update_running = launch.define(
     "batch_norm_update(Tensor(a!) running_mean, Tensor(b!) running_var, Tensor mean, Tensor var, int count, "
     "float momentum) -> ()",
@@ -189,38 +211,42 @@ update_running = launch.define(
     lambda *_: None,
 )
 train = launch.differentiable(
-    launch.define(
-        "batch_norm_train(Tensor x, Tensor? weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)",
-        _train,
-        _fake_train,
-    ),
+    launch.define(f"batch_norm_train({WHAT}, {HOW}) -> (Tensor, Tensor, Tensor)", _train, _fake_train),
     _setup_train,
-    lambda ctx, dy, *_: (*_gradients(ctx, dy, True), None),
+    lambda ctx, dy, *_: (*_gradients(ctx, dy, True), None, None, None),
 )
 apply = launch.differentiable(
     launch.define(
-        "batch_norm_apply(Tensor x, Tensor? weight, Tensor? bias, Tensor mean, Tensor var, float eps) -> Tensor",
+        f"batch_norm_apply({WHAT}, Tensor mean, Tensor var, {HOW}) -> Tensor",
         _apply,
-        lambda x, weight, bias, mean, var, eps: launch.empty_map(x, x.shape),
+        lambda x, *_: launch.empty_map(x, x.shape),
     ),
     _setup_apply,
-    lambda ctx, dy: (*_gradients(ctx, dy, False), None, None, None),
+    lambda ctx, dy: (*_gradients(ctx, dy, False), *[None] * 5),
 )
 
 
-def batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps):
-    """Normalize x (N, C, H, W), as `striate.core.ops.batch_norm` documents it."""
-    launch.check_map(x)
+def batch_norm(
+    x, weight, bias, running_mean, running_var, training, momentum, eps, residual=None, activation=None, slope=0.0
+):
+    """Normalize x (N, C, ...), as `striate.core.ops.batch_norm` documents it."""
+    launch.check_map(x, min(max(x.dim() - 2, 0), 3))
+    if residual is not None and (residual.shape != x.shape or residual.dtype != x.dtype):
+        raise UsageError(
+            f"a residual of shape {tuple(x.shape)}, {x.dtype}",
+            f"shape {tuple(residual.shape)}, {residual.dtype}",
+            "reshape or convert it",
+        )
     if not training:
         if running_mean is None or running_var is None:
             raise UsageError("running statistics in inference", "None", "pass them, or training=True")
-        return apply(x, weight, bias, running_mean, running_var, eps)
+        return apply(x, weight, bias, residual, running_mean, running_var, activation, slope, eps)
     count = x.numel() // max(1, x.shape[1])
     if count < 2:
         raise UsageError(
             "more than one value per channel while training", f"shape {tuple(x.shape)}", "use a larger batch, or eval()"
         )
-    y, mean, var = train(x, weight, bias, eps)
+    y, mean, var = train(x, weight, bias, residual, activation, slope, eps)
     if running_mean is not None and running_var is not None:
         update_running(running_mean, running_var, mean, var, count, momentum)
     return y

@@ -1,9 +1,11 @@
 """Gradients of batch normalization.
 
-With normalized n = (x - mean) / sqrt(var + eps) and sums over the M rows:
+With normalized n = (x - mean) / sqrt(var + eps), z = n * weight + bias + residual and sums over the M rows:
 
-    dweight = sum(dy * n),   dbias = sum(dy)
-    dx = weight / sqrt(var + eps) * (dy - dbias / M - n * dweight / M)      (training; in inference the means drop out)
+    g = dy * act'(z),   dresidual = g,   dweight = sum(g * n),   dbias = sum(g)
+    dx = weight / sqrt(var + eps) * (g - dbias / M - n * dweight / M)      (training; in inference the means drop out)
+
+z is computed anew rather than remembered: it costs no memory, and reading y instead of x would not be cheaper.
 
 All sums run in a fixed order. Limit: int64 offsets from 2^31 elements on.
 """
@@ -15,18 +17,21 @@ import triton
 import triton.language as tl
 
 from . import launch, tiles
+from .norm import normalized
+from .pointwise import activation_derivative
 
 
 @triton.jit
 def batch_gradient_sums(
     dy,  # (M, C)
     x,  # (M, C)
-    mean,  # (C,)
-    var,  # (C,)
-    weights,  # (SPLITS, C) float32: sums of dy * n
-    biases,  # (SPLITS, C) float32: sums of dy
-    M, C, per, eps,
-    BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
+    weight, bias,  # (C,) each, or None
+    residual,  # (M, C), or None
+    mean, var,  # (C,) each
+    weights,  # (SPLITS, C) float32: sums of g * n
+    biases,  # (SPLITS, C) float32: sums of g
+    M, C, per, eps, slope,
+    ACTIVATION: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     part = tl.program_id(1)
@@ -41,8 +46,12 @@ def batch_gradient_sums(
     for m0 in range(start, stop, BM):
         m = m0 + tl.arange(0, BM)
         ok = (m < stop)[:, None] & (c < C)[None, :]
-        g = tl.load(dy + m[:, None] * C + c[None, :], mask=ok, other=0.0).to(tl.float32)
-        value = tl.load(x + m[:, None] * C + c[None, :], mask=ok, other=0.0).to(tl.float32)
+        offset = m[:, None] * C + c[None, :]
+        g = tl.load(dy + offset, mask=ok, other=0.0).to(tl.float32)
+        value = tl.load(x + offset, mask=ok, other=0.0).to(tl.float32)
+        if ACTIVATION is not None:
+            z = normalized(value, offset, c, ok, C, weight, bias, residual, mean, var, eps)
+            g *= activation_derivative(z, slope, ACTIVATION)
         products += g * (value - centre)
         plain += g
     tl.store(weights + part * C + c, tl.sum(products, 0) * factor, mask=c < C)
@@ -53,14 +62,14 @@ def batch_gradient_sums(
 def batch_input_gradient(
     dy,  # (M, C)
     x,  # (M, C)
-    weight,  # (C,)
-    mean,  # (C,)
-    var,  # (C,)
-    dweight,  # (C,) float32
-    dbias,  # (C,) float32
+    weight, bias,  # (C,) each, or None
+    residual,  # (M, C), or None
+    mean, var,  # (C,) each
+    dweight, dbias,  # (C,) float32 each
     dx,  # (M, C)
-    M, C, eps,
-    BM: tl.constexpr, BC: tl.constexpr, HAS_WEIGHT: tl.constexpr, TRAINING: tl.constexpr, WIDE: tl.constexpr,
+    dresidual,  # (M, C), or None
+    M, C, eps, slope,
+    ACTIVATION: tl.constexpr, TRAINING: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     pm = tl.program_id(0)
     if WIDE:
@@ -68,46 +77,59 @@ def batch_input_gradient(
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     ok = (m < M)[:, None] & (c < C)[None, :]
-    g = tl.load(dy + m[:, None] * C + c[None, :], mask=ok, other=0.0).to(tl.float32)
+    offset = m[:, None] * C + c[None, :]
+    g = tl.load(dy + offset, mask=ok, other=0.0).to(tl.float32)
     factor = 1.0 / tl.sqrt(tl.load(var + c, mask=c < C, other=1.0).to(tl.float32) + eps)
+    if TRAINING or ACTIVATION is not None:
+        value = tl.load(x + offset, mask=ok, other=0.0).to(tl.float32)
+    if ACTIVATION is not None:
+        z = normalized(value, offset, c, ok, C, weight, bias, residual, mean, var, eps)
+        g *= activation_derivative(z, slope, ACTIVATION)
+    if dresidual is not None:
+        tl.store(dresidual + offset, g.to(dresidual.dtype.element_ty), mask=ok)
     if TRAINING:
-        value = tl.load(x + m[:, None] * C + c[None, :], mask=ok, other=0.0).to(tl.float32)
         centre = tl.load(mean + c, mask=c < C, other=0.0).to(tl.float32)
-        slope = tl.load(dweight + c, mask=c < C, other=0.0) / M * factor
-        g = g - (tl.load(dbias + c, mask=c < C, other=0.0) / M)[None, :] - (value - centre[None, :]) * slope[None, :]
-    if HAS_WEIGHT:
+        tilt = tl.load(dweight + c, mask=c < C, other=0.0) / M * factor
+        g = g - (tl.load(dbias + c, mask=c < C, other=0.0) / M)[None, :] - (value - centre[None, :]) * tilt[None, :]
+    if weight is not None:
         factor *= tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32)
-    tl.store(dx + m[:, None] * C + c[None, :], (g * factor[None, :]).to(dx.dtype.element_ty), mask=ok)
+    tl.store(dx + offset, (g * factor[None, :]).to(dx.dtype.element_ty), mask=ok)
 
 
-def _fake_gradient(dy, x, weight, mean, var, eps, training):
+def _fake(dy, x, weight, bias, residual, mean, var, activation, slope, eps, training, wanted):
     sums = x.new_empty((2, x.shape[1]), dtype=torch.float32)
-    return launch.empty_map(x, x.shape), sums
+    return launch.empty_map(x, x.shape), launch.empty_map(x, x.shape if wanted else (0,) * x.dim()), sums
 
 
-def _gradient(dy, x, weight, mean, var, eps, training):
-    dx, sums = _fake_gradient(dy, x, weight, mean, var, eps, training)
+def _gradient(dy, x, weight, bias, residual, mean, var, activation, slope, eps, training, wanted):
+    dx, dresidual, sums = _fake(
+        dy, x, weight, bias, residual, mean, var, activation, slope, eps, training, wanted
+    )  # fmt: skip
     if x.numel() == 0:
-        return dx, sums.zero_()
+        return dx, dresidual, sums.zero_()
     dy, x = launch.feature_map(dy), launch.feature_map(x)
-    rows, c, bm, bc = tiles.matrix(x)
+    residual = None if residual is None else launch.feature_map(residual)
+    rows, c = x.numel() // x.shape[1], x.shape[1]
+    bm, bc = tiles.small_tile(rows, c)
     splits, per = tiles.split(x, rows, bm, triton.cdiv(c, bc), c)
     parts = sums[:, None] if splits == 1 else torch.empty((2, splits, c), dtype=torch.float32, device=x.device)
+    common = {"ACTIVATION": activation, "BM": bm, "BC": bc, "WIDE": launch.wide(x)}
+    given = (dy, x, weight, bias, residual, mean, var)
     grid = (triton.cdiv(c, bc), splits)
-    wide = launch.wide(x)
-    launch.run(
-        batch_gradient_sums, grid, dy, x, mean, var, parts[0], parts[1], rows, c, per, eps, BM=bm, BC=bc, WIDE=wide
-    )
+    launch.run(batch_gradient_sums, grid, *given, parts[0], parts[1], rows, c, per, eps, slope, **common)
     if splits > 1:
         tiles.add_parts(parts[0], sums[0])
         tiles.add_parts(parts[1], sums[1])
     launch.run(
-        batch_input_gradient, (triton.cdiv(rows, bm), triton.cdiv(c, bc)),
-        dy, x, x if weight is None else weight, mean, var, sums[0], sums[1], dx, rows, c, eps,
-        BM=bm, BC=bc, HAS_WEIGHT=weight is not None, TRAINING=training, WIDE=wide,
+        batch_input_gradient, (triton.cdiv(rows, bm), triton.cdiv(c, bc)), *given, sums[0], sums[1],
+        dx, dresidual if wanted else None, rows, c, eps, slope, TRAINING=training, **common,
     )  # fmt: skip
-    return dx, sums
+    return dx, dresidual, sums
 
 
-GRADIENT = "Tensor dy, Tensor x, Tensor? weight, Tensor mean, Tensor var, float eps, bool training"
-launch.define(f"batch_norm_gradient({GRADIENT}) -> (Tensor, Tensor)", _gradient, _fake_gradient)
+launch.define(
+    "batch_norm_gradient(Tensor dy, Tensor x, Tensor? weight, Tensor? bias, Tensor? residual, Tensor mean, Tensor var, "
+    "str? activation, float slope, float eps, bool training, bool wanted) -> (Tensor, Tensor, Tensor)",
+    _gradient,
+    _fake,
+)

@@ -6,15 +6,19 @@ works in both directions, `isinstance(layer, nn.Conv2d)` holds, and torch's init
 
 from .activation import LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from .dropout import DropConnectLinear, Dropout, Dropout2d
 from .linear import Linear
 from .losses import CrossEntropyLoss, LogSoftmax, Softmax
-from .norm import BatchNorm2d
+from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormAct2d, LocalResponseNorm
 from .pooling import AvgPool2d, MaxPool2d
 from .upsample import Upsample
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm1d",
     "BatchNorm2d",
+    "BatchNorm3d",
+    "BatchNormAct2d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -22,8 +26,12 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "DropConnectLinear",
+    "Dropout",
+    "Dropout2d",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
     "ReLU",

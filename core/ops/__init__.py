@@ -16,15 +16,17 @@ from .conv import (
     fused_conv_transpose2d,
 )
 from .cross_entropy import cross_entropy
+from .dropout import drop_connect, dropout, dropout2d
 from .linear import linear
 from .nms import Kept, batched_nms, nms, nms_padded
-from .norm import batch_norm
+from .norm import batch_norm, local_response_norm
 from .optimizer_step import adam_step, sgd_step
 from .pooling import avg_pool2d, max_pool2d
 from .soft_nms import soft_nms
 from .softmax import log_softmax, softmax
 from .switch import ARCHITECTURES, OPERATIONS, SWITCHES, Operation, figures, kernels, roads, uses_triton
 from .upsample import upsample
+from .yolo_decode import Candidates, yolo_decode
 
 __all__ = [
     "ACTIVATIONS",
@@ -32,6 +34,7 @@ __all__ = [
     "OPERATIONS",
     "SLOPED",
     "SWITCHES",
+    "Candidates",
     "Kept",
     "Operation",
     "activation",
@@ -47,11 +50,15 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "cross_entropy",
+    "drop_connect",
+    "dropout",
+    "dropout2d",
     "figures",
     "fused_conv2d",
     "fused_conv_transpose2d",
     "kernels",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "max_pool2d",
     "nms",
@@ -62,4 +69,5 @@ __all__ = [
     "softmax",
     "upsample",
     "uses_triton",
+    "yolo_decode",
 ]

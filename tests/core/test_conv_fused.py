@@ -148,7 +148,7 @@ def test_strides_of_any_kind() -> None:
     [
         ({"scale": torch.zeros(3)}, r"a scale of shape \(8,\); got shape \(3,\)"),
         ({"residual": torch.zeros(1, 8, 6, 6)}, r"a residual of shape \(1, 8, 4, 4\)"),
-        ({"activation": "swish"}, "activation to be one of .*; got 'swish'"),
+        ({"activation": "swish"}, r"activation to be one of .*; got 'swish'"),
     ],
     ids=["scale", "residual", "activation"],
 )

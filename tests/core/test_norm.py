@@ -6,32 +6,44 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.core import ops
+from striate.core import layers, ops
 from striate.core.checks import UsageError
 from striate.core.testing import assert_exact_enough, tolerance
 
 kernel = pytest.mark.kernel
 
+
+def image() -> torch.Tensor:
+    return torch.randn(2, 4, 5, 6)
+
+
+HOW = ("silu", 0.0, 1e-5)
 RAW = {
-    "batch_norm_train": lambda: (torch.randn(2, 4, 5, 6).requires_grad_(), torch.randn(4).requires_grad_(), None, 1e-5),
+    "batch_norm_train": lambda: (image().requires_grad_(), torch.randn(4).requires_grad_(), None, image(), *HOW),
     "batch_norm_apply": lambda: (
-        torch.randn(2, 4, 5, 6).requires_grad_(), torch.randn(4).requires_grad_(), None, torch.zeros(4), torch.ones(4),
-        1e-5,
+        image().requires_grad_(), torch.randn(4).requires_grad_(), None, None, torch.zeros(4), torch.ones(4), None,
+        *HOW[1:],
     ),
     "batch_norm_gradient": lambda: (
-        torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6), None, torch.zeros(4), torch.ones(4), 1e-5, True,
+        image(), image(), None, None, image(), torch.zeros(4), torch.ones(4), *HOW, True, True,
     ),
     "batch_norm_update": lambda: (torch.zeros(4), torch.ones(4), torch.zeros(4), torch.ones(4), 60, 0.1),
 }  # fmt: skip
 
 
-def normalize(training):
-    return lambda x, weight, bias: ops.batch_norm(x, weight, bias, torch.zeros(64), torch.ones(64), training)
+def normalize(training, **after):
+    return lambda x, weight, bias: ops.batch_norm(x, weight, bias, torch.zeros(64), torch.ones(64), training, **after)
 
 
 COMPILE = {
     f"batch norm, {'training' if training else 'inference'}": (normalize(training), ((8, 64, 64, 64), (64,), (64,)))
     for training in (True, False)
+} | {
+    "batch norm, sum and activation": (
+        lambda x, w, b, r: ops.batch_norm(x, w, b, None, None, True, residual=r, activation="silu"),
+        ((8, 64, 64, 64), (64,), (64,), (8, 64, 64, 64)),
+    ),
+    "batch norm and relu": (normalize(False, activation="relu"), ((8, 64, 64, 64), (64,), (64,))),
 }
 
 SHAPES = {
@@ -166,3 +178,63 @@ def test_torch_road_is_torch() -> None:
     assert torch.equal(out, F.batch_norm(x, *theirs, weight, bias, True, 0.3, 0.01))
     assert torch.equal(ours[0], theirs[0])
     assert torch.equal(ours[1], theirs[1])
+
+
+@kernel
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+@pytest.mark.parametrize("name", [None, "relu", "leaky_relu", "silu", "hardswish", "gelu"])
+def test_with_sum_and_activation(name, training, count_launches) -> None:
+    def function(x, weight, bias, residual):
+        kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+        running = torch.linspace(-1, 1, 5, dtype=kind), torch.linspace(0.5, 2, 5, dtype=kind)
+        return ops.batch_norm(
+            x, weight, bias, *running, training, eps=0.1, residual=residual, activation=name, slope=0.2
+        )  # fmt: skip
+
+    residual = torch.randn(3, 5, 4, 3).requires_grad_()
+    assert_exact_enough(function, [*tensors((3, 5, 4, 3)), residual], terms=36)  # worst seen: 0.1
+    assert not count_launches.launched("activation_forward")
+
+
+@kernel
+@pytest.mark.parametrize("shape", [(6, 5), (3, 5, 7), (2, 5, 3, 4, 2)], ids=["rows", "signals", "volumes"])
+def test_any_number_of_dimensions(shape) -> None:
+    def function(x, weight, bias):
+        return ops.batch_norm(x, weight, bias, None, None, True, eps=0.1, activation="relu")
+
+    assert_exact_enough(function, tensors(shape), terms=torch.Size(shape).numel() // 5)
+
+
+@kernel
+def test_half_precision_with_sum_and_activation() -> None:
+    def function(x, weight, bias, residual):
+        return ops.batch_norm(x, weight, bias, None, None, True, eps=0.1, residual=residual, activation="silu")
+
+    residual = torch.randn(3, 5, 4, 3).bfloat16().requires_grad_()
+    assert_exact_enough(function, [*tensors((3, 5, 4, 3), torch.bfloat16), residual], terms=36)
+
+
+@kernel
+def test_nan_stays_and_a_residual_must_fit() -> None:
+    x = torch.zeros(2, 3, 2, 2)
+    x[0, 1, 0, 0] = float("nan")
+    running = torch.zeros(3), torch.ones(3)
+    assert ops.batch_norm(x, None, None, *running, activation="relu").isnan().sum() == 1
+    with pytest.raises(UsageError, match=r"a residual of shape \(2, 3, 2, 2\).*got shape \(2, 3, 2, 1\)"):
+        ops.batch_norm(x, None, None, *running, residual=x[..., :1])
+    with pytest.raises(UsageError, match=r"activation to be one of .*; got 'swish'"):
+        ops.batch_norm(x, None, None, *running, activation="swish")
+
+
+def test_layers_are_torchs_and_the_fused_one_is_the_chain() -> None:
+    torch.manual_seed(0)
+    for name, shape in (("BatchNorm1d", (4, 5, 6)), ("BatchNorm3d", (2, 5, 3, 4, 2))):
+        ours, theirs = getattr(layers, name)(5), getattr(torch.nn, name)(5)
+        x = torch.randn(shape)
+        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours.running_var, theirs.running_var)
+    fused, plain = layers.BatchNormAct2d(5, "leaky_relu", 0.2, eps=1e-3), torch.nn.BatchNorm2d(5, eps=1e-3)
+    plain.load_state_dict(fused.state_dict())
+    x, residual = torch.randn(2, 5, 4, 3), torch.randn(2, 5, 4, 3)
+    expected = torch.nn.functional.leaky_relu(plain(x) + residual, 0.2)
+    torch.testing.assert_close(fused(x, residual), expected, atol=1e-5, rtol=1e-5)
