@@ -5,6 +5,7 @@ The kernels answer in channels_last strides, whatever the input's; torch answers
 
 from .activation import ACTIVATIONS, SLOPED, activation
 from .boxes import box_iou
+from .centroids import centroid_sums, nearest_centroid, nearest_centroids
 from .conv import (
     conv1d,
     conv2d,
@@ -17,6 +18,8 @@ from .conv import (
 )
 from .cross_entropy import cross_entropy
 from .dropout import drop_connect, dropout, dropout2d
+from .gram import gram
+from .histograms import additive_chi2, chi2_kernel, histogram_intersection
 from .linear import linear
 from .nms import Kept, batched_nms, nms, nms_padded
 from .norm import batch_norm, local_response_norm
@@ -39,10 +42,13 @@ __all__ = [
     "Operation",
     "activation",
     "adam_step",
+    "additive_chi2",
     "avg_pool2d",
     "batch_norm",
     "batched_nms",
     "box_iou",
+    "centroid_sums",
+    "chi2_kernel",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -56,11 +62,15 @@ __all__ = [
     "figures",
     "fused_conv2d",
     "fused_conv_transpose2d",
+    "gram",
+    "histogram_intersection",
     "kernels",
     "linear",
     "local_response_norm",
     "log_softmax",
     "max_pool2d",
+    "nearest_centroid",
+    "nearest_centroids",
     "nms",
     "nms_padded",
     "roads",
