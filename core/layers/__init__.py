@@ -5,20 +5,25 @@ works in both directions, `isinstance(layer, nn.Conv2d)` holds, and torch's init
 """
 
 from .activation import LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from .concat import Concat
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .dropout import DropConnectLinear, Dropout, Dropout2d
 from .linear import Linear
 from .losses import CrossEntropyLoss, LogSoftmax, Softmax
 from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormAct2d, LocalResponseNorm
-from .pooling import AvgPool2d, MaxPool2d
+from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .sampling import SpatialTransformer
 from .upsample import Upsample
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
     "BatchNormAct2d",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -38,6 +43,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "SpatialTransformer",
     "Tanh",
     "Upsample",
 ]

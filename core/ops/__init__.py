@@ -6,6 +6,7 @@ The kernels answer in channels_last strides, whatever the input's; torch answers
 from .activation import ACTIVATIONS, SLOPED, activation
 from .boxes import box_iou
 from .centroids import centroid_sums, nearest_centroid, nearest_centroids
+from .concat import concat
 from .conv import (
     conv1d,
     conv2d,
@@ -24,7 +25,8 @@ from .linear import linear
 from .nms import Kept, batched_nms, nms, nms_padded
 from .norm import batch_norm, local_response_norm
 from .optimizer_step import adam_step, sgd_step
-from .pooling import avg_pool2d, max_pool2d
+from .pooling import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .sampling import affine_grid, grid_sample
 from .soft_nms import soft_nms
 from .softmax import log_softmax, softmax
 from .switch import ARCHITECTURES, OPERATIONS, SWITCHES, Operation, figures, kernels, roads, uses_triton
@@ -42,13 +44,17 @@ __all__ = [
     "Operation",
     "activation",
     "adam_step",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
     "additive_chi2",
+    "affine_grid",
     "avg_pool2d",
     "batch_norm",
     "batched_nms",
     "box_iou",
     "centroid_sums",
     "chi2_kernel",
+    "concat",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -63,6 +69,7 @@ __all__ = [
     "fused_conv2d",
     "fused_conv_transpose2d",
     "gram",
+    "grid_sample",
     "histogram_intersection",
     "kernels",
     "linear",
