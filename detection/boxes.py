@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -44,41 +42,3 @@ def complete_iou(predicted: Tensor, truth: Tensor, eps: float = 1e-9) -> Tensor:
     with torch.no_grad():  # the paper's alpha is a constant in the gradient (section 4.1)
         alpha = aspect / (1 - overlap + aspect + eps)
     return overlap - apart / diagonal - alpha * aspect
-
-
-def nms(boxes: NDArray[np.float32], scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
-    """Greedy non-maximum suppression.
-
-    Args:
-        boxes: (N, 4) xyxy.
-        scores: (N,).
-        iou_threshold: A box goes when it overlaps a better one by more than this.
-
-    Returns:
-        Indices of the kept boxes, best first; of equal scores the earlier one comes first.
-    """
-    order = np.argsort(-scores, kind="stable")
-    sorted_boxes = boxes[order].astype(np.float64)
-    x1, y1, x2, y2 = sorted_boxes.T
-    areas = (x2 - x1) * (y2 - y1)
-    alive = np.ones(len(order), bool)
-    kept = []
-    for i in range(len(order)):
-        if not alive[i]:
-            continue
-        kept.append(order[i])
-        width = np.minimum(x2[i], x2[i + 1 :]) - np.maximum(x1[i], x1[i + 1 :])
-        height = np.minimum(y2[i], y2[i + 1 :]) - np.maximum(y1[i], y1[i + 1 :])
-        overlap = np.clip(width, 0, None) * np.clip(height, 0, None)
-        alive[i + 1 :] &= overlap <= iou_threshold * (areas[i] + areas[i + 1 :] - overlap)
-    return np.asarray(kept, np.int64)
-
-
-def class_aware_nms(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], class_ids: NDArray[np.int64], iou_threshold: float
-) -> NDArray[np.int64]:
-    """`nms` within each class: boxes of different classes are moved apart so that they never overlap."""
-    if len(boxes) == 0:
-        return np.zeros(0, np.int64)
-    reach = float(boxes.max() - boxes.min()) + 1
-    return nms(boxes.astype(np.float64) + class_ids[:, None] * reach, scores, iou_threshold)

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from ..core import ops
 from ..core.checks import fraction, positive
-from .boxes import class_aware_nms
-from .model import RawMap, anchor_points, expected_boxes, flatten_maps
+from .model import STRIDES, RawMap
 
 MAX_CANDIDATES = 3000
 """Boxes that enter suppression, best first: bounds the time of a picture in which every cell fires."""
@@ -57,30 +56,25 @@ EVALUATION = Thresholds(confidence=0.001, iou_threshold=0.65, max_detections=300
 def decode(maps: list[RawMap], thresholds: Thresholds) -> list[Decoded]:
     """Decode a batch: keep the scores that count, turn distances into boxes, suppress within each class.
 
-    Only the cells that pass the threshold are turned into boxes, so an empty picture costs almost nothing.
+    On a CUDA device all of it runs there, in memory of fixed size; what was found is copied to the host at the end.
     """
-    points, strides = anchor_points(maps)
-    distances, classes = flatten_maps(maps)
-    decoded = []
-    for probabilities, picture in zip(classes.sigmoid(), distances, strict=True):
-        cells, class_ids, scores = _candidates(probabilities, thresholds)
-        boxes = expected_boxes(points[cells], strides[cells], picture[cells])
-        found = Decoded(boxes.cpu().numpy(), scores.cpu().numpy(), class_ids.cpu().numpy())
-        kept = class_aware_nms(*found, thresholds.iou_threshold)[: thresholds.max_detections]
-        decoded.append(Decoded(found.boxes[kept], found.scores[kept], found.class_ids[kept]))
-    return decoded
-
-
-def _candidates(scores: Tensor, thresholds: Thresholds) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells, class ids and scores above the threshold, at most MAX_CANDIDATES, from probabilities (A, classes)."""
-    if thresholds.multi_label:
-        cells, class_ids = (scores >= thresholds.confidence).nonzero(as_tuple=True)
-        best = scores[cells, class_ids]
-    else:
-        best, class_ids = scores.max(-1)
-        cells = (best >= thresholds.confidence).nonzero()[:, 0]
-        best, class_ids = best[cells], class_ids[cells]
-    if len(best) > MAX_CANDIDATES:
-        best, top = best.topk(MAX_CANDIDATES)
-        cells, class_ids = cells[top], class_ids[top]
-    return cells, class_ids, best
+    found = ops.yolo_decode(
+        maps,
+        STRIDES,
+        thresholds.confidence,
+        multi_label=thresholds.multi_label,
+        max_candidates=MAX_CANDIDATES,
+    )
+    kept = ops.nms_padded(
+        found.boxes,
+        found.scores,
+        thresholds.iou_threshold,
+        class_ids=found.class_ids,
+        counts=found.counts,
+        max_kept=thresholds.max_detections,
+    )
+    places = kept.indices.clamp(min=0)
+    boxes = found.boxes.gather(1, places[..., None].expand(-1, -1, 4)).cpu().numpy()
+    scores, class_ids = (part.gather(1, places).cpu().numpy() for part in (found.scores, found.class_ids))
+    counts = kept.counts.tolist()
+    return [Decoded(boxes[i, :count], scores[i, :count], class_ids[i, :count]) for i, count in enumerate(counts)]

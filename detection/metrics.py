@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ..core import ops
 from ..core.checks import DataError, fraction, positive
 
 BACKGROUND = "background"
@@ -189,12 +191,9 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 
 def _iou(first: NDArray[Any], second: NDArray[Any], *, crowd: bool = False) -> NDArray[np.float64]:
     """Return the overlap of (N, 4) with (M, 4) as (N, M); of a crowd, the share of the second box inside the first."""
-    one, two = np.asarray(first, np.float64).reshape(-1, 1, 4), np.asarray(second, np.float64).reshape(1, -1, 4)
-    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    shared = sides.clip(0).prod(axis=-1)
-    area_one, area_two = (one[..., 2:] - one[..., :2]).prod(-1), (two[..., 2:] - two[..., :2]).prod(-1)
-    whole = np.broadcast_to(area_two, shared.shape) if crowd else area_one + area_two - shared
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    one, two = (torch.from_numpy(np.asarray(boxes, np.float64).reshape(-1, 4)) for boxes in (first, second))
+    with ops.kernels("torch"):  # on the host, in float64, whatever the switch: a figure is not a matter of the device
+        return ops.box_iou(one, two, "second" if crowd else "union").numpy()
 
 
 def _pairs(

@@ -24,8 +24,13 @@ KERNEL_GROUND = tuple(
 )
 # Within core, from the ground up: each may import itself and what stands before it, and `checks`.
 STOREYS = ("checks", "kernels", "ops", "layers", "models")
-# The file that joins the convolutions' kernels to torch.
-JOINING = {"striate.core.kernels.convolution": ("column_sums", "conv2d", "conv2d_backward", "depthwise")}
+# Kernel files that may import others: the one that joins the convolutions to torch, and two that share a part.
+JOINING = {
+    "striate.core.kernels.convolution": ("column_sums", "conv2d", "conv2d_backward", "depthwise"),
+    "striate.core.kernels.stochastic_pool": ("pooling",),
+    "striate.core.kernels.roi_align": ("roi_boxes",),
+    "striate.core.kernels.roi_pool": ("roi_boxes",),
+}
 LONGEST = 300
 
 

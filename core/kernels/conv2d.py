@@ -20,6 +20,8 @@ loads at every tap. Flat loops of this kind have been miscompiled with 8 warps (
 so every tile here has 4 warps; 8 come when a GPU has shown them right. With fewer than 16 channels a block per tap
 would be mostly padding (3 of 16 for pictures), so taps and channels are then flattened into one index (PACKED).
 
+On Hopper and later conv2d_tma.py takes the convolutions of pictures that it can.
+
 Limits: fewer than 2^31 weights; int64 offsets from 2^31 elements of x or y on.
 """
 
@@ -29,7 +31,7 @@ import torch
 import triton
 import triton.language as tl
 
-from . import epilogue, geometry, launch, tiles
+from . import conv2d_tma, epilogue, geometry, launch, tiles
 from .epilogue import finish
 from .geometry import unravel
 
@@ -137,6 +139,9 @@ def forward(x, weight, after, stride, padding, dilation, groups, precision):
     if y.numel() == 0:
         return y
     x, weight = launch.feature_map(x), launch.feature_map(weight)
+    if conv2d_tma.takes(x, weight, stride, dilation, groups):
+        conv2d_tma.forward(x, weight, y, after, padding, dilation)
+        return y
     (n, c), (k, cg), taps = x.shape[:2], weight.shape[:2], weight[0, 0].numel()
     kg, pixels = k // groups, y.numel() // k
     packed = cg < 16

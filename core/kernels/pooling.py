@@ -138,7 +138,8 @@ def pool_backward(
     tl.store(dx + m[:, None] * C + c[None, :], acc.to(dx.dtype.element_ty), mask=inside)
 
 
-def _shape(x, kernel, stride, padding, dilation, ceil_mode):
+def output_shape(x, kernel, stride, padding, dilation=(1, 1), ceil_mode=False):
+    """Return the shape of what the windows give, torch's."""
     sizes = []
     for i in (0, 1):
         length = x.shape[i + 2] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1
@@ -151,7 +152,8 @@ def _shape(x, kernel, stride, padding, dilation, ceil_mode):
     return (x.shape[0], x.shape[1], *sizes)
 
 
-def _steps(kernel, stride, padding):
+def steps(kernel, stride, padding):
+    """Return windows as the constants of a kernel."""
     return {"R": kernel[0], "S": kernel[1], "SH": stride[0], "SW": stride[1], "PH": padding[0], "PW": padding[1]}
 
 
@@ -163,7 +165,7 @@ def _grid(shape):
 
 
 def _fake_max(x, kernel, stride, padding, dilation, ceil_mode):
-    shape = _shape(x, kernel, stride, padding, dilation, ceil_mode)
+    shape = output_shape(x, kernel, stride, padding, dilation, ceil_mode)
     small = torch.uint8 if kernel[0] * kernel[1] <= 256 else torch.int32
     return launch.empty_map(x, shape), launch.empty_map(x, shape, small)
 
@@ -177,7 +179,7 @@ def _max(x, kernel, stride, padding, dilation, ceil_mode):
     grid, tile = _grid(y.shape)
     launch.run(
         max_pool_forward, grid, x, y, places, n, h, w, c, oh, ow,
-        **_steps(kernel, stride, padding), DH=dilation[0], DW=dilation[1], **tile, WIDE=launch.wide(x, y),
+        **steps(kernel, stride, padding), DH=dilation[0], DW=dilation[1], **tile, WIDE=launch.wide(x, y),
     )  # fmt: skip
     return y, places
 
@@ -192,14 +194,14 @@ def _backward(dy, places, size, kernel, stride, padding, dilation, count_pad, di
     grid, tile = _grid(dx.shape)
     launch.run(
         pool_backward, grid, dy, dy if places is None else places, dx, n, h, w, c, oh, ow, divisor,
-        **_steps(kernel, stride, padding), DH=dilation[0], DW=dilation[1],
+        **steps(kernel, stride, padding), DH=dilation[0], DW=dilation[1],
         MAXIMUM=places is not None, COUNT_PAD=count_pad, **tile, WIDE=launch.wide(dx, dy),
     )  # fmt: skip
     return dx
 
 
 def _average(x, kernel, stride, padding, ceil_mode, count_pad, divisor):
-    y = launch.empty_map(x, _shape(x, kernel, stride, padding, (1, 1), ceil_mode))
+    y = launch.empty_map(x, output_shape(x, kernel, stride, padding, (1, 1), ceil_mode))
     if y.numel() == 0:
         return y
     x = launch.feature_map(x)
@@ -207,7 +209,7 @@ def _average(x, kernel, stride, padding, ceil_mode, count_pad, divisor):
     grid, tile = _grid(y.shape)
     launch.run(
         avg_pool_forward, grid, x, y, n, h, w, c, oh, ow, divisor,
-        **_steps(kernel, stride, padding), COUNT_PAD=count_pad, **tile, WIDE=launch.wide(x, y),
+        **steps(kernel, stride, padding), COUNT_PAD=count_pad, **tile, WIDE=launch.wide(x, y),
     )  # fmt: skip
     return y
 
@@ -253,7 +255,7 @@ apply_average = launch.differentiable(
         f"avg_pool2d(Tensor x, {WINDOW}, bool ceil_mode, bool count_pad, int divisor) -> Tensor",
         _average,
         lambda x, kernel, stride, padding, ceil_mode, *_: launch.empty_map(
-            x, _shape(x, kernel, stride, padding, (1, 1), ceil_mode)
+            x, output_shape(x, kernel, stride, padding, (1, 1), ceil_mode)
         ),
     ),
     _setup_average,
@@ -264,7 +266,8 @@ apply_average = launch.differentiable(
 )
 
 
-def _window(x, kernel, stride, padding):
+def window(x, kernel, stride, padding):
+    """Return (window, stride, padding) as pairs, checked."""
     launch.check_map(x)
     kernel, padding = geometry.pair(kernel), geometry.pair(padding)
     stride = kernel if stride is None or stride == [] or stride == () else geometry.pair(stride)
@@ -277,12 +280,12 @@ def _window(x, kernel, stride, padding):
 
 def max_pool2d(x, kernel, stride, padding, dilation, ceil_mode):
     """Take window maxima, as `striate.core.ops.max_pool2d` documents it."""
-    return apply_max(x, *_window(x, kernel, stride, padding), geometry.pair(dilation), ceil_mode)[0]
+    return apply_max(x, *window(x, kernel, stride, padding), geometry.pair(dilation), ceil_mode)[0]
 
 
 def avg_pool2d(x, kernel, stride, padding, count_include_pad, ceil_mode, divisor_override):
     """Take window means, as `striate.core.ops.avg_pool2d` documents it."""
     if divisor_override is not None and divisor_override < 1:
         raise UsageError("a positive divisor", str(divisor_override), "leave divisor_override out to count pixels")
-    window = _window(x, kernel, stride, padding)
-    return apply_average(x, *window, ceil_mode, count_include_pad, divisor_override or 0)
+    pairs = window(x, kernel, stride, padding)
+    return apply_average(x, *pairs, ceil_mode, count_include_pad, divisor_override or 0)

@@ -8,6 +8,8 @@ Nearest reads pixel min(floor(o * scale), H - 1) for output o. Bilinear reads be
 in float32, as torch does on CUDA. Backward is a gather: a pixel asks the outputs near o = h / scale which of them read
 it, by the forward's own formula, so both agree to the last bit and the sums have a fixed order. Torch scatters with
 atomics. One tile is BM pixels x BC channels of a channels_last map. Limit: int64 offsets from 2^31 elements on.
+
+A skip of the output's shape is added in float32 before the one rounding: y = resize(x) + skip. Its gradient is dy.
 """
 
 from __future__ import annotations
@@ -46,9 +48,11 @@ def _weight(pixel, o, scale, SIZE, BILINEAR: tl.constexpr, ALIGN: tl.constexpr):
 @triton.jit
 def upsample_forward(
     x,  # (N, H, W, C)
+    skip,  # (N, OH, OW, C), or any pointer without SKIP
     y,  # (N, OH, OW, C)
     N, H, W, C, OH, OW, scale_h, scale_w,
-    BILINEAR: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
+    BILINEAR: tl.constexpr, ALIGN: tl.constexpr, SKIP: tl.constexpr,
+    BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     pm = tl.program_id(0)
     if WIDE:
@@ -67,6 +71,8 @@ def upsample_forward(
         right = right[:, None]
         down = down[:, None]
         out = (1.0 - down) * ((1.0 - right) * out + right * b) + down * ((1.0 - right) * d + right * e)
+    if SKIP:
+        out += tl.load(skip + m[:, None] * C + c, mask=inside, other=0.0).to(tl.float32)
     tl.store(y + m[:, None] * C + c, out.to(y.dtype.element_ty), mask=inside)
 
 
@@ -105,16 +111,17 @@ def upsample_backward(
     tl.store(dx + m[:, None] * C + c, acc.to(dx.dtype.element_ty), mask=inside)
 
 
-def _launch(x, size, scales, bilinear, align):
+def _launch(x, skip, size, scales, bilinear, align):
     y = launch.empty_map(x, (*x.shape[:2], *size))
     if y.numel() == 0:
         return y
     x = launch.feature_map(x)
+    added = x if skip is None else launch.feature_map(skip)
     (n, c, h, w), (oh, ow) = x.shape, size
     bm, bc = tiles.column_tile(n * oh * ow, c)
     launch.run(
-        upsample_forward, (triton.cdiv(n * oh * ow, bm), triton.cdiv(c, bc)), x, y, n, h, w, c, oh, ow, *scales,
-        BILINEAR=bilinear, ALIGN=align, BM=bm, BC=bc, WIDE=launch.wide(x, y),
+        upsample_forward, (triton.cdiv(n * oh * ow, bm), triton.cdiv(c, bc)), x, added, y, n, h, w, c, oh, ow, *scales,
+        BILINEAR=bilinear, ALIGN=align, SKIP=skip is not None, BM=bm, BC=bc, WIDE=launch.wide(x, y),
     )  # fmt: skip
     return y
 
@@ -143,8 +150,15 @@ def _launch_gradient(dy, size, scales, bilinear, align):
     return dx
 
 
+def _backward(ctx, dy):
+    wanted = ctx.needs_input_grad
+    dx = gradient(dy, ctx.size, ctx.scales, ctx.bilinear, ctx.align) if wanted[0] else None
+    return dx, dy if ctx.skip and wanted[1] else None, None, None, None, None
+
+
 def _setup_context(ctx, inputs, output):
-    x, _, ctx.scales, ctx.bilinear, ctx.align = inputs
+    x, ctx.skip, _, ctx.scales, ctx.bilinear, ctx.align = inputs
+    ctx.skip = ctx.skip is not None
     ctx.size = list(x.shape[2:])
 
 
@@ -156,16 +170,16 @@ gradient = launch.define(
 )
 apply = launch.differentiable(
     launch.define(
-        f"upsample(Tensor x, {ARGUMENTS}) -> Tensor",
+        f"upsample(Tensor x, Tensor? skip, {ARGUMENTS}) -> Tensor",
         _launch,
-        lambda x, size, *_: launch.empty_map(x, (*x.shape[:2], *size)),
+        lambda x, skip, size, *_: launch.empty_map(x, (*x.shape[:2], *size)),
     ),
     _setup_context,
-    lambda ctx, dy: (gradient(dy, ctx.size, ctx.scales, ctx.bilinear, ctx.align), None, None, None, None),
+    _backward,
 )
 
 
-def upsample(x, scale, size, mode, align_corners):
+def upsample(x, scale, size, mode, align_corners, skip):
     """Resize x (N, C, H, W), as `striate.core.ops.upsample` documents it."""
     launch.check_map(x)
     if (scale is None) == (size is None):
@@ -182,4 +196,4 @@ def upsample(x, scale, size, mode, align_corners):
             scales.append((inputs - 1) / (outputs - 1) if outputs > 1 else 0.0)
         else:
             scales.append(inputs / outputs if factors is None else 1 / factors[i])
-    return apply(x, target, scales, mode == "bilinear", align_corners)
+    return apply(x, skip, target, scales, mode == "bilinear", align_corners)

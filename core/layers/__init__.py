@@ -11,7 +11,8 @@ from .dropout import DropConnectLinear, Dropout, Dropout2d
 from .linear import Linear
 from .losses import CrossEntropyLoss, LogSoftmax, Softmax
 from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormAct2d, LocalResponseNorm
-from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, StochasticPool2d
+from .roi import RoIAlign, RoIPool
 from .sampling import SpatialTransformer
 from .upsample import Upsample
 
@@ -40,10 +41,13 @@ __all__ = [
     "LogSoftmax",
     "MaxPool2d",
     "ReLU",
+    "RoIAlign",
+    "RoIPool",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "SpatialTransformer",
+    "StochasticPool2d",
     "Tanh",
     "Upsample",
 ]

@@ -25,7 +25,8 @@ from .linear import linear
 from .nms import Kept, batched_nms, nms, nms_padded
 from .norm import batch_norm, local_response_norm
 from .optimizer_step import adam_step, sgd_step
-from .pooling import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .pooling import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d, stochastic_pool2d
+from .roi import roi_align, roi_pool
 from .sampling import affine_grid, grid_sample
 from .soft_nms import soft_nms
 from .softmax import log_softmax, softmax
@@ -81,9 +82,12 @@ __all__ = [
     "nms",
     "nms_padded",
     "roads",
+    "roi_align",
+    "roi_pool",
     "sgd_step",
     "soft_nms",
     "softmax",
+    "stochastic_pool2d",
     "upsample",
     "uses_triton",
     "yolo_decode",

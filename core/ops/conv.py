@@ -16,7 +16,7 @@ from .switch import Pair, operation
 
 Numbers = int | Sequence[int]
 
-FORWARD = ("conv_forward", "finish_parts", "depthwise_forward")
+FORWARD = ("conv_forward", "conv_tma", "finish_parts", "depthwise_forward")
 INPUT = ("conv_input_gradient", "depthwise_input_gradient")
 WEIGHT = ("conv_weight_gradient", "depthwise_weight_gradient", "column_sums", "sum_parts")
 LIMITS = "fewer than 2^31 weights; first derivatives only"

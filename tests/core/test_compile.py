@@ -171,9 +171,10 @@ def test_matrix_products_use_the_tensor_cores(record) -> None:
     words = {80: "mma.sync", 89: "mma.sync", 90: "wgmma.mma_async", 100: "tcgen05.mma"}
     for arch, word in words.items():
         seen = check(record(arch, function, shapes), arch)
-        for name in ("conv_forward", "conv_input_gradient"):
+        for name in ("conv_tma" if arch >= 90 else "conv_forward", "conv_input_gradient"):
             assert word in seen[name].ptx, f"{name} on sm_{arch}"
-            assert "cp.async" in seen[name].ptx
+            copies = "cp.async.bulk.tensor" if name == "conv_tma" else "cp.async"
+            assert copies in seen[name].ptx
     function, shapes, options = CASES["64 filters in ieee"]
     exact = check(record(90, function, shapes, **options), 90)
     assert "mma" not in exact["conv_forward"].ptx

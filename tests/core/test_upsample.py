@@ -6,21 +6,28 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.core import ops
+from striate.core import layers, ops
 from striate.core.checks import UsageError
 from striate.core.testing import assert_exact_enough
 
 kernel = pytest.mark.kernel
 
 RAW = {
-    "upsample": lambda: (torch.randn(2, 4, 5, 6).requires_grad_(), [3, 3], [2.0, 2.0], True, False),
+    "upsample": lambda: (
+        torch.randn(2, 4, 5, 6).requires_grad_(), torch.randn(2, 4, 3, 3).requires_grad_(),
+        [3, 3], [2.0, 2.0], True, False,
+    ),
     "upsample_gradient": lambda: (torch.randn(2, 4, 3, 3), [5, 6], [2.0, 2.0], True, False),
-}
+}  # fmt: skip
 
 COMPILE = {
     "nearest": (lambda x: ops.upsample(x, 2), ((8, 64, 64, 64),)),
     "bilinear": (lambda x: ops.upsample(x, 2, mode="bilinear"), ((8, 64, 64, 64),)),
-}
+    "nearest and skip": (lambda x, s: ops.upsample(x, 2, skip=s), ((8, 64, 64, 64), (8, 64, 128, 128))),
+    "bilinear and skip": (
+        lambda x, s: ops.upsample(x, 2, mode="bilinear", skip=s), ((8, 64, 64, 64), (8, 64, 128, 128)), {"wide": True},
+    ),
+}  # fmt: skip
 
 TARGETS = {
     "doubled": {"scale": 2},
@@ -108,6 +115,61 @@ def test_channels_last_expanded_gradient_empty_batch() -> None:
 def test_errors_say_what_was_expected(keywords, words) -> None:
     with pytest.raises(UsageError, match=words):
         ops.upsample(torch.zeros(SHAPE), **keywords)
+
+
+MODES = pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+
+
+@kernel
+@MODES
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
+def test_skip_agrees_with_float64(count_launches, mode, dtype) -> None:
+    x = torch.randn(SHAPE).to(dtype).requires_grad_()
+    skip = torch.randn(1, 5, 8, 10).to(dtype).requires_grad_()
+    assert_exact_enough(lambda x, s: ops.upsample(x, 2, mode=mode, skip=s), [x, skip], terms=400)
+    assert count_launches.names == ["upsample_forward", "upsample_backward"]
+
+
+@kernel
+@MODES
+def test_skip_many_programs_int64_offsets_strides(small_tiles, monkeypatch, mode) -> None:
+    from striate.core.kernels import launch
+
+    monkeypatch.setattr(launch, "INT32_LIMIT", 0)
+    x = torch.randn(1, 4, 3, 20).transpose(1, 3)[:, 1:].detach().requires_grad_()
+    skip = torch.randn(1, 19, 6, 8).requires_grad_()
+    assert_exact_enough(lambda x, s: ops.upsample(x, size=(6, 8), mode=mode, skip=s), [x, skip], terms=400)
+
+
+@kernel
+def test_a_skip_alone_costs_no_kernel_backward(count_launches) -> None:
+    skip = torch.randn(1, 5, 8, 10, requires_grad=True)
+    out = ops.upsample(torch.randn(SHAPE), 2, skip=skip)
+    out.sum().backward()
+    assert torch.equal(skip.grad, torch.ones_like(skip))
+    assert count_launches.names == ["upsample_forward"]
+    empty = ops.upsample(torch.zeros(0, 5, 4, 5), 2, skip=torch.zeros(0, 5, 8, 10))
+    assert empty.shape == (0, 5, 8, 10)
+
+
+@pytest.mark.parametrize(
+    ("skip", "words"),
+    [
+        (torch.zeros(1, 5, 8, 1), r"a skip of shape \(1, 5, 8, 10\), torch.float32 on .*; got \(1, 5, 8, 1\)"),
+        (torch.zeros(1, 5, 8, 10, dtype=torch.float16), "got .* torch.float16 on"),
+    ],
+    ids=["not broadcast", "dtype"],
+)
+@pytest.mark.parametrize("target", [{"scale": 2}, {"scale": (2.0, 2.0)}, {"size": (8, 10)}])
+def test_a_skip_that_does_not_fit(skip, words, target) -> None:
+    with pytest.raises(UsageError, match=words):
+        ops.upsample(torch.zeros(SHAPE), **target, skip=skip)
+
+
+def test_the_layer_takes_a_skip() -> None:
+    x, skip = torch.randn(SHAPE), torch.randn(1, 5, 8, 10)
+    layer = layers.Upsample(scale_factor=2)
+    torch.testing.assert_close(layer(x, skip), layer(x) + skip)
 
 
 def test_modes() -> None:

@@ -1,21 +1,13 @@
-"""Geometry of boxes against pycocotools, OpenCV and plain Python."""
+"""Geometry of boxes against pycocotools and plain Python."""
 
 import math
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from striate.detection.boxes import (
-    class_aware_nms,
-    complete_iou,
-    distances_from_xyxy,
-    iou,
-    nms,
-    xyxy_from_distances,
-)
+from striate.detection.boxes import complete_iou, distances_from_xyxy, iou, xyxy_from_distances
 
 
 def random_boxes(count: int, seed: int, side: float = 100) -> np.ndarray:
@@ -57,28 +49,3 @@ def test_distances_and_boxes_are_inverse() -> None:
     points = torch.rand(7, 2) * 100
     boxes = torch.from_numpy(random_boxes(7, 4))
     torch.testing.assert_close(xyxy_from_distances(points, distances_from_xyxy(points, boxes)), boxes)
-
-
-@pytest.mark.parametrize("threshold", [0.3, 0.6])
-def test_nms_equals_opencv(threshold: float) -> None:
-    boxes = random_boxes(200, 5)
-    scores = np.random.default_rng(6).random(200).astype(np.float32)
-    sides = np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
-    theirs = cv2.dnn.NMSBoxes(sides.astype(float).tolist(), scores.tolist(), 0.0, threshold)
-    assert nms(boxes, scores, threshold).tolist() == np.asarray(theirs).ravel().tolist()
-
-
-def test_nms_of_equal_scores_keeps_the_first() -> None:
-    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10]], np.float32)
-    assert nms(boxes, np.full(3, 0.5, np.float32), 0.5).tolist() == [0, 2]
-
-
-def test_nms_of_nothing() -> None:
-    assert len(nms(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5)) == 0
-    assert len(class_aware_nms(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), 0.5)) == 0
-
-
-def test_classes_do_not_suppress_each_other() -> None:
-    boxes = np.array([[-5, 0, 10, 10], [-5, 0, 10, 10], [-5, 0, 10, 10]], np.float32)
-    kept = class_aware_nms(boxes, np.array([0.5, 0.9, 0.8], np.float32), np.array([0, 1, 1]), 0.5)
-    assert kept.tolist() == [1, 0]
