@@ -18,6 +18,7 @@ from typing import Any
 from .atomic import atomic_write
 from .checks import ModelError, UsageError, unknown
 from .download import download
+from .folders import cache_folder
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "weights"
 INDEX = EMBEDDED / "index.json"
@@ -171,11 +172,6 @@ def register(
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     atomic_write(index, lambda file: file.write(text.encode()))
     return entry
-
-
-def cache_folder() -> Path:
-    """Return the folder of fetched weights: `$XDG_CACHE_HOME/striate`, by default `~/.cache/striate`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "striate"
 
 
 def sha256_of(path: Path) -> str:

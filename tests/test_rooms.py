@@ -23,7 +23,7 @@ KERNEL_GROUND = tuple(
     f"striate.core.kernels.{name}" for name in ("launch", "tiles", "geometry", "pointwise", "epilogue")
 )
 # Within core, from the ground up: each may import itself and what stands before it, and `checks`.
-STOREYS = ("checks", "kernels", "ops", "layers", "models")
+STOREYS = ("checks", "folders", "kernels", "ops", "layers", "models")
 # Kernel files that may import others: the one that joins the convolutions to torch, and two that share a part.
 JOINING = {
     "striate.core.kernels.convolution": ("column_sums", "conv2d", "conv2d_backward", "depthwise"),

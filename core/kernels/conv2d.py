@@ -20,7 +20,7 @@ loads at every tap. Flat loops of this kind have been miscompiled with 8 warps (
 so every tile here has 4 warps; 8 come when a GPU has shown them right. With fewer than 16 channels a block per tap
 would be mostly padding (3 of 16 for pictures), so taps and channels are then flattened into one index (PACKED).
 
-On Hopper and later conv2d_tma.py takes the convolutions of pictures that it can.
+Where the tile table says so (Hopper and later), conv2d_tma.py takes the convolutions of pictures that it can.
 
 Limits: fewer than 2^31 weights; int64 offsets from 2^31 elements of x or y on.
 """
@@ -139,13 +139,13 @@ def forward(x, weight, after, stride, padding, dilation, groups, precision):
     if y.numel() == 0:
         return y
     x, weight = launch.feature_map(x), launch.feature_map(weight)
-    if conv2d_tma.takes(x, weight, stride, dilation, groups):
-        conv2d_tma.forward(x, weight, y, after, padding, dilation)
-        return y
     (n, c), (k, cg), taps = x.shape[:2], weight.shape[:2], weight[0, 0].numel()
     kg, pixels = k // groups, y.numel() // k
     packed = cg < 16
     t = tiles.tile(x, pixels, kg, taps * cg if packed else cg, precision, gather=cg % 8 > 0)
+    if t.tma and conv2d_tma.takes(x, weight, y, stride, groups):
+        conv2d_tma.forward(x, weight, y, after, padding, dilation)
+        return y
     programs = triton.cdiv(pixels, t.BM) * triton.cdiv(kg, t.BN)
     steps = taps * triton.cdiv(cg, t.BK)
     splits, per = (1, steps) if packed else tiles.fill(x, steps, programs * groups, y.numel())

@@ -99,25 +99,36 @@ def block_for(n: int, h: int, w: int, pixels: int) -> Block:
     return min(found, key=lambda block: (computed(block), block.TN, -block.TW))
 
 
-def takes(x, weight, stride, dilation, groups):
-    """Whether this kernel computes a convolution: on the right device, and nothing that it cannot do."""
+def _programs(y, block, bn):
+    n, k, oh, ow = y.shape
+    return triton.cdiv(k, bn) * prod(triton.cdiv(size, side) for size, side in zip((n, oh, ow), block, strict=True))
+
+
+def _cut(y):
+    """Return the block of pixels and the number of filters that one program makes of y."""
+    return block_for(y.shape[0], y.shape[2], y.shape[3], 128), 128 if y.shape[1] > 64 else 64
+
+
+def takes(x, weight, y, stride, groups):
+    """Whether this kernel can compute a convolution, and has enough tiles to fill half of the device."""
     if x.dim() != 4 or groups > 1 or tuple(stride) != (1, 1) or x.dtype == torch.float32:
         return False
     k, c = weight.shape[:2]
-    return tiles.architecture(x) in ARCHITECTURES and min(k, c) >= LEAST and k % 8 == 0 and c % 8 == 0
+    able = tiles.architecture(x) in ARCHITECTURES and min(k, c) >= LEAST and k % 8 == 0 and c % 8 == 0
+    aligned = x.data_ptr() % 16 == 0 and weight.data_ptr() % 16 == 0
+    return able and aligned and 2 * _programs(y, *_cut(y)) > tiles.processors(x)
 
 
 def forward(x, weight, y, after, padding, dilation):
     """Launch it; x, weight and y are channels_last."""
     (n, c, h, w), (k, _, r, s), (oh, ow) = x.shape, weight.shape, y.shape[2:]
-    bn, bk = 128 if k > 64 else 64, 64
-    block = block_for(n, oh, ow, 128)
+    block, bn = _cut(y)
+    bk = 64
     rows = x.permute(0, 2, 3, 1)
     image = TensorDescriptor(rows, list(rows.shape), [h * w * c, w * c, c, 1], [*block, bk])
     filters = TensorDescriptor(weight.permute(0, 2, 3, 1), [k, r * s * c], [r * s * c, 1], [bn, bk])
-    programs = triton.cdiv(k, bn) * prod(triton.cdiv(size, side) for size, side in zip((n, oh, ow), block, strict=True))
     launch.run(
-        conv_tma, (programs,), y, image, filters, *after.tensors(), n, c, oh, ow, k, after.slope,
+        conv_tma, (_programs(y, block, bn),), y, image, filters, *after.tensors(), n, c, oh, ow, k, after.slope,
         R=r, S=s, PH=padding[0], PW=padding[1], DH=dilation[0], DW=dilation[1], **block._asdict(), BN=bn, BK=bk,
         ACTIVATION=after.activation, UPCAST=launch.upcast(x), WIDE=launch.wide(x, y), num_stages=3,
     )  # fmt: skip

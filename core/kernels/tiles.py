@@ -1,20 +1,27 @@
 """How work is cut: tiles by architecture and arithmetic, and sums in parts.
 
 Tables, not autotuning: an autotuner measures every shape anew, needs a device, and may choose differently from run to
-run, which changes the order of sums. Every row compiles for its architecture without spilled registers and without
+run, which changes the order of sums. A table is data (tiles.json) and may be widened on one's own device by `striate
+bench tune`, once. Every row compiles for its architecture without spilled registers and without
 serialized wgmma (tests/core/test_compile.py); speeds are not yet measured.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..checks import UsageError
+from ..folders import cache_folder
 from . import launch
 
 PROCESSORS = {80: 108, 89: 128, 90: 132, 100: 148}  # streaming multiprocessors of A100, RTX 4090, H100 and B200
@@ -48,27 +55,53 @@ class Tile(NamedTuple):
     BN: int
     BK: int
     stages: int
+    tma: bool = False  # let the copy engine fetch the tiles, where conv2d_tma.py can
 
 
-# Rows by architecture and arithmetic, then by number of filters: above 64, above 32, above 16, fewer.
-TILES: dict[tuple[int, str], tuple[Tile, ...]] = {
-    (90, "half"): (Tile(128, 128, 64, 3), Tile(128, 64, 64, 4), Tile(128, 32, 64, 4), Tile(128, 16, 64, 4)),
-    (100, "half"): (Tile(128, 128, 64, 3), Tile(128, 64, 64, 4), Tile(128, 32, 64, 4), Tile(128, 16, 64, 4)),
-    (80, "half"): (Tile(64, 128, 32, 4), Tile(128, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
-    (89, "half"): (Tile(64, 128, 32, 4), Tile(64, 64, 32, 4), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
-    (90, "tf32"): (Tile(128, 64, 32, 3), Tile(128, 64, 32, 3), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
-    (100, "tf32"): (Tile(128, 64, 32, 3), Tile(128, 64, 32, 3), Tile(128, 32, 32, 4), Tile(128, 16, 32, 4)),
-    (80, "tf32"): (Tile(64, 64, 16, 4), Tile(64, 64, 16, 4), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
-    (89, "tf32"): (Tile(64, 64, 16, 4), Tile(64, 64, 16, 4), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
-    (90, "tf32x3"): (Tile(64, 64, 32, 3), Tile(64, 64, 32, 3), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
-    (100, "tf32x3"): (Tile(64, 64, 32, 3), Tile(64, 64, 32, 3), Tile(64, 32, 32, 4), Tile(64, 16, 32, 4)),
-    (80, "tf32x3"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 4), Tile(64, 16, 16, 4)),
-    (89, "tf32x3"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 4), Tile(64, 16, 16, 4)),
-    (90, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
-    (100, "ieee"): (Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
-    (80, "ieee"): (Tile(64, 64, 16, 3), Tile(64, 64, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
-    (89, "ieee"): (Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 32, 16, 3), Tile(64, 16, 16, 3)),
-}
+TABLE = "tiles.json"
+"""Rows by architecture and arithmetic, then by the least number of filters; a file of this name in the user's cache
+holds what `striate bench tune` found for single convolutions."""
+
+
+@cache
+def table() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the shipped table, read at the first call."""
+    return json.loads(Path(__file__).with_name(TABLE).read_text())
+
+
+@cache
+def tuned() -> dict[str, Tile]:
+    """Return the user's table, read at the first call; empty where there is none.
+
+    Raises:
+        UsageError: A file that `striate bench tune` did not write.
+    """
+    path = cache_folder() / TABLE
+    if not path.is_file():
+        return {}
+    try:
+        return {key: Tile(**row) for key, row in json.loads(path.read_text())["tiles"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        fix = "remove the file, or run striate bench tune again"
+        raise UsageError(f"a table of tiles in {path}", f"{type(error).__name__}: {error}", fix) from error
+
+
+def key(x: Tensor, pixels: int, filters: int, channels: int, precision: str) -> str:
+    """Name a product in the user's table; pixels by powers of two, so that a picture's size seldom matters."""
+    return f"sm_{architecture(x)} {arithmetic(x, precision)} {pixels.bit_length()} {filters} {channels}"
+
+
+_forced: list[Tile] = []
+
+
+@contextmanager
+def forced(chosen: Tile) -> Iterator[None]:
+    """Give every product this tile inside a `with` block: for measuring it."""
+    _forced.append(chosen)
+    try:
+        yield
+    finally:
+        _forced.pop()
 
 
 def tile(
@@ -79,44 +112,35 @@ def tile(
     `gather` says that channels are no multiple of 8: loads then go element by element and need a register for each, so
     the tile is at most 64 x 64 x 16 (128 x 64 x 64 spilled 132 to 1,072 bytes).
     """
+    if _forced:
+        return _forced[-1]
     if launch.INTERPRETED:  # an operation costs the interpreter 0.2 ms whatever its size: few programs, large tiles
-        return Tile(power(pixels, 1024), power(filters, 64), power(channels, 64), 1)
-    rows = TILES[architecture(x), arithmetic(x, precision)]
+        return Tile(power(pixels, 1024), power(filters, 64), power(channels, 64), 1, architecture(x) >= 90)
     if gather:
         return Tile(64, power(filters, 64), 16, 3)
-    chosen = rows[0 if filters > 64 else 1 if filters > 32 else 2 if filters > 16 else 3]
+    own = tuned().get(key(x, pixels, filters, channels, precision))
+    if own is not None:
+        return own
+    chosen = rows(architecture(x), arithmetic(x, precision), filters)[0]
     programs = repeats * triton.cdiv(pixels, chosen.BM) * triton.cdiv(filters, chosen.BN)
     if programs < processors(x) and chosen.BM > 64:  # a small map: halve the tile to keep the device busy
         chosen = chosen._replace(BM=64)
     return chosen._replace(BK=min(chosen.BK, power(channels, 64)))
 
 
-# Filters x (taps x channels) x output pixels, for the gradient of the weight.
-WEIGHT_TILES: dict[tuple[int, str], Tile] = {
-    (90, "half"): Tile(64, 128, 64, 3),
-    (100, "half"): Tile(64, 128, 64, 3),
-    (80, "half"): Tile(64, 64, 32, 4),
-    (89, "half"): Tile(64, 64, 32, 4),
-    (90, "tf32"): Tile(64, 64, 32, 3),
-    (100, "tf32"): Tile(64, 64, 32, 3),
-    (80, "tf32"): Tile(64, 64, 32, 3),
-    (89, "tf32"): Tile(64, 64, 32, 3),
-    (90, "tf32x3"): Tile(64, 64, 32, 3),
-    (100, "tf32x3"): Tile(64, 64, 32, 3),
-    (80, "tf32x3"): Tile(64, 64, 32, 3),
-    (89, "tf32x3"): Tile(64, 64, 32, 3),
-    (90, "ieee"): Tile(64, 64, 16, 3),
-    (100, "ieee"): Tile(64, 64, 16, 3),
-    (80, "ieee"): Tile(64, 64, 16, 3),
-    (89, "ieee"): Tile(64, 64, 16, 3),
-}
+def rows(arch: int, kind: str, filters: int) -> list[Tile]:
+    """Return the shipped rows for an architecture and an arithmetic, the one for so many filters first."""
+    found = table()["products"][str(arch)][kind]
+    fitting = [row for row in found if row["least_filters"] <= filters]
+    ordered = fitting + [row for row in found if row not in fitting]
+    return [Tile(**{name: row[name] for name in Tile._fields}) for row in ordered]
 
 
 def weight_tile(x: Tensor, filters: int, columns: int, pixels: int, precision: str) -> Tile:
     """Return the tile for a gradient of (filters, columns) summed over pixels."""
     if launch.INTERPRETED:
         return Tile(power(filters, 64), power(columns, 256), power(pixels, 1024), 1)
-    row = WEIGHT_TILES[architecture(x), arithmetic(x, precision)]
+    row = Tile(**table()["weight_gradients"][str(architecture(x))][arithmetic(x, precision)])
     return row._replace(BM=power(filters, row.BM), BN=power(columns, row.BN))
 
 

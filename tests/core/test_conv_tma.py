@@ -47,6 +47,7 @@ CASES = {
 def hopper(monkeypatch, count_launches):
     from striate.core.kernels import tiles
 
+    monkeypatch.setattr(tiles, "processors", lambda x: 1)  # these maps are small
     if not torch.cuda.is_available():
         monkeypatch.setattr(tiles, "architecture", lambda x: 90)
     elif torch.cuda.get_device_capability()[0] < 9:
@@ -94,11 +95,16 @@ def test_bfloat16_with_all_that_may_follow_and_int64_offsets(hopper, monkeypatch
         ({"groups": 2}, "groups"),
         ({"channels": 60}, "rows that are no multiple of 16 bytes"),
         ({"dtype": torch.float32}, "float32"),
+        ({"processors": 132}, "a device that would stand idle"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_leaves_to_the_pointers_what_it_cannot_do(change, why, hopper) -> None:
+def test_leaves_to_the_pointers_what_it_cannot_do(change, why, hopper, monkeypatch) -> None:
+    from striate.core.kernels import tiles
+
     change = dict(change)
+    processors = change.pop("processors", 1)
+    monkeypatch.setattr(tiles, "processors", lambda x: processors)
     dtype, channels = change.pop("dtype", torch.float16), change.pop("channels", 64)
     x, weight = torch.randn(1, channels, 4, 4).to(dtype), torch.randn(64, channels // change.get("groups", 1), 1, 1)
     ops.conv2d(x, weight.to(dtype), **change)

@@ -49,6 +49,7 @@ def image(dtype=torch.float32):
 @kernel
 @pytest.mark.parametrize("window", list(WINDOWS.values())[:4], ids=list(WINDOWS)[:4])
 def test_the_mean_agrees_with_float64(window) -> None:
+    # Worst seen: 0.2 of the tolerance.
     assert_exact_enough(lambda x: ops.stochastic_pool2d(x, **window, training=False), [image()], terms=9)
 
 
