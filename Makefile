@@ -5,8 +5,8 @@ WORKERS ?= 2
 PY := .venv/bin/python
 STAMP := .venv/.stamp
 LINK := build/links/striate
-# One file stays in one process: the detector that test_detector.py trains is trained once.
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --dist loadfile
+# One file stays in one process (tests/conftest.py): the detector that test_detector.py trains is trained once.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --dist loadgroup
 
 .PHONY: help app test check test-gpu bench lock clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -57,8 +58,8 @@ def centroid_rows(run: str, rounds: int) -> list[Row]:
         "striate": on("triton", lambda: ops.nearest_centroid(x, words, precision="tf32")),
         "torch, chunked": on("torch", lambda: ops.nearest_centroid(x, words)),
     }
-    distances = [call()[1] for call in calls.values()]  # type: ignore[index]
-    agree("nearest_centroid", *distances, 0.01)
+    ours, theirs = (call()[1] for call in calls.values())  # type: ignore[index]
+    agree("nearest_centroid", ours, theirs, 0.01)
     return measure(
         SUBJECT, "nearest of 4096 words, 1M x 128", calls, baseline="torch, chunked", run=run, device="cuda",
         rounds=max(3, rounds // 4), clock=device_clock, goal="G14", operation="nearest_centroid",
@@ -75,7 +76,7 @@ def box_rows(run: str, rounds: int) -> list[Row]:
         calls = {"striate": on("triton", ops.nms, boxes, scores, 0.5)}
         if find_spec("torchvision"):
             theirs = import_module("torchvision").ops.nms
-            calls["torchvision"] = lambda theirs=theirs, b=boxes, s=scores: theirs(b, s, 0.5)
+            calls["torchvision"] = partial(theirs, boxes, scores, 0.5)
             if not torch.equal(*(call() for call in calls.values())):  # type: ignore[arg-type]
                 raise SystemExit("the boxes kept differ from torchvision's: nothing was timed")
         found += measure(

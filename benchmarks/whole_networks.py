@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,11 @@ def images(batch: int, size: int) -> Tensor:
     return torch.randn(batch, 3, size, size, device="cuda").contiguous(memory_format=torch.channels_last)
 
 
+def channels_last(network: nn.Module) -> nn.Module:
+    """Bring a network's filters into channels_last memory."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
 def agree(name: str, got: Tensor, expected: Tensor) -> None:
     """Stop unless two candidates computed the same thing."""
     worst = ((got.float() - expected.float()).abs().max() / expected.float().abs().max()).item()
@@ -46,7 +52,7 @@ def inference_rows(run: str, rounds: int) -> list[Row]:
     found = []
     for name, batch, size, goal in INFERENCE:
         torch.manual_seed(0)
-        reference = NETWORKS[name](nn).cuda().eval().to(memory_format=torch.channels_last)
+        reference = channels_last(NETWORKS[name](nn).cuda().eval())
         ours = NETWORKS[name](layers).cuda().eval()
         ours.load_state_dict(reference.state_dict())
         x = images(batch, size)
@@ -57,9 +63,9 @@ def inference_rows(run: str, rounds: int) -> list[Row]:
             fast = optimize(ours, x, precision="bf16")
             half = x.bfloat16()
             calls: dict[str, Callable[[], object]] = {
-                "striate": lambda fast=fast, x=x: fast(x),
-                "torch": lambda eager=eager, half=half: eager(half),
-                "torch.compile": lambda compiled=compiled, half=half: compiled(half),
+                "striate": partial(fast, x),
+                "torch": partial(eager, half),
+                "torch.compile": partial(compiled, half),
             }
             for candidate, call in calls.items():
                 agree(candidate, call(), exact)  # type: ignore[arg-type]
@@ -111,7 +117,7 @@ def training_rows(run: str, rounds: int) -> list[Row]:
             ("torch.compile", nn, "torch"),
         ):
             torch.manual_seed(0)
-            network = NETWORKS[name](kit).cuda().to(memory_format=torch.channels_last)
+            network = channels_last(NETWORKS[name](kit).cuda())
             forward = torch.compile(network) if candidate == "torch.compile" else network
             before = torch.cuda.memory_allocated() / 2**20  # the other candidates' networks
             calls[candidate] = step(network, forward, switch, x, target)

@@ -34,6 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.skip(reason="the interpreter replaces the compiler: run without TRITON_INTERPRET")
             )
+        if not item.get_closest_marker("compile"):  # a file stays in one process; compilations go wherever one is free
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
         if item.get_closest_marker("gpu") and not _gpu():
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
 

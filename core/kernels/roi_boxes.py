@@ -24,9 +24,10 @@ def box_of(boxes, k, N, there):
 
 @triton.jit
 def give(at, value, mask, ORDERED: tl.constexpr):
-    """Add to memory: atomically, or by the thread that owns the channel, in its order."""
+    """Add to memory: atomically, or one after the other by a single program."""
     if ORDERED:
         tl.store(at, tl.load(at, mask=mask, other=0.0) + value, mask=mask)
+        tl.debug_barrier()  # the next load may be another thread's
     else:
         tl.atomic_add(at, value, mask=mask)
 

@@ -167,8 +167,8 @@ def sample_map_gradient_in_order(
                 share = (h - h0 if down else h0 + 1.0 - h) * (v - v0 if right else v0 + 1.0 - v)
             at = dx + (n * H * W + pixel)[:, None] * C + c
             ok = ok[:, None] & (c < C)
-            # A channel belongs to one thread, which sees its own stores in their order.
             tl.store(at, tl.load(at, mask=ok, other=0.0) + g * share[:, None], mask=ok)
+            tl.debug_barrier()  # the next load may be another thread's
 
 
 def _tile(x, points):

@@ -9,7 +9,7 @@ import triton.language as tl
 @triton.jit
 def position(g, size, ALIGN: tl.constexpr, PADDING: tl.constexpr):
     """Return the position of the coordinate g on a side of `size` pixels, and its derivative."""
-    length = size.to(tl.float32)
+    length = size * 1.0
     if ALIGN:
         at = (g + 1.0) * 0.5 * (length - 1.0)
         slope = g * 0.0 + (length - 1.0) * 0.5

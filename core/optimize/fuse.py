@@ -163,11 +163,11 @@ def _may_overwrite(other: Any, at: fx.Node, modules: dict[str, nn.Module]) -> bo
 
 def _same_maps(node: fx.Node) -> bool:
     """Whether a sum adds two maps of its own shape."""
-    terms = node.args
-    if len(terms) != 2 or node.kwargs or not all(isinstance(term, fx.Node) for term in terms):
+    terms = [term for term in node.args if isinstance(term, fx.Node)]
+    if len(terms) != 2 or len(node.args) != 2 or node.kwargs:
         return False
-    metas = [term.meta.get("tensor_meta") for term in (*terms, node)]
-    return all(meta is not None and meta.shape == metas[2].shape and meta.dtype == metas[2].dtype for meta in metas)
+    metas: list[Any] = [term.meta.get("tensor_meta") for term in (*terms, node)]
+    return all(meta is not None for meta in metas) and len({(meta.shape, meta.dtype) for meta in metas}) == 1
 
 
 def _module(node: Any, modules: dict[str, nn.Module]) -> nn.Module | None:

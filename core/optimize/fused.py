@@ -71,7 +71,7 @@ class FusedConv2d(nn.Module):
             return mkldnn._convolution_pointwise(x, self.packed, self.bias, *self.geometry, *self.post)
         inside = "relu" if self.activation == "relu" else None  # after a sum oneDNN's call takes no other
         other = other.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        rest = (self.packed, self.bias, *self.geometry, "add", 1.0, inside, [], None)
+        rest: tuple[object, ...] = (self.packed, self.bias, *self.geometry, "add", 1.0, inside, [], None)
         if self.overwrite:
             y = mkldnn._convolution_pointwise_.binary(other, x, *rest)
         else:

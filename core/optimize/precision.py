@@ -61,8 +61,8 @@ def _result_layers(traced: fx.GraphModule) -> set[fx.Node]:
 def _cast(graph: fx.Graph, node: fx.Node, dtype: torch.dtype | None = None) -> None:
     """Let a node read its floating-point inputs in a dtype, or in the one they had in the network as it came."""
     for source in node.all_input_nodes:
-        meta = source.meta.get("tensor_meta")
-        if hasattr(meta, "dtype") and meta.dtype.is_floating_point:
+        kind = getattr(source.meta.get("tensor_meta"), "dtype", None)
+        if kind is not None and kind.is_floating_point:
             with graph.inserting_before(node):
-                cast = graph.call_method("to", (source, dtype or meta.dtype))
+                cast = graph.call_method("to", (source, dtype or kind))
             node.replace_input_with(source, cast)

@@ -149,6 +149,53 @@ def test_compiles(record, arch, case) -> None:
     check(record(arch, function, shapes, **(options[0] if options else {})), arch)
 
 
+def ones(*dims: int):
+    return tuple((1,) * d for d in dims)
+
+
+# Triton makes constants of arguments that are 1, and a constant has no methods: what compiles for large sizes may not
+# compile for a map of one pixel.
+OF_ONE = {
+    "convolution": (lambda x, w, b: ops.conv2d(x, w, b), ones(4, 4, 1)),
+    "transposed": (lambda x, w, b: ops.conv_transpose2d(x, w, b), ones(4, 4, 1)),
+    "volume": (lambda x, w, b: ops.conv3d(x, w, b), ones(5, 5, 1)),
+    "batch norm": (lambda x, w, b: ops.batch_norm(x, w, b, torch.zeros(1), torch.ones(1)), ones(4, 1, 1)),
+    "batch norm of two": (lambda x, w, b: ops.batch_norm(x, w, b, None, None, True), ((2, 1), (1,), (1,))),
+    "LRN": (lambda x: ops.local_response_norm(x, 1), ones(4)),
+    "max": (lambda x: ops.max_pool2d(x, 1), ones(4)),
+    "mean": (lambda x: ops.avg_pool2d(x, 1), ones(4)),
+    "adaptive mean": (lambda x: ops.adaptive_avg_pool2d(x, 1), ones(4)),
+    "adaptive max": (lambda x: ops.adaptive_max_pool2d(x, 1), ones(4)),
+    "stochastic": (lambda x: ops.stochastic_pool2d(x, 1), ones(4)),
+    "stochastic, test": (lambda x: ops.stochastic_pool2d(x, 1, training=False), ones(4)),
+    "upsample": (lambda x: ops.upsample(x, 1, mode="bilinear"), ones(4)),
+    "concat": (lambda x, y: ops.concat([x, y]), ones(4, 4)),
+    "activation": (lambda x: ops.activation(x, "silu"), ones(4)),
+    "dropout": (lambda x: ops.dropout2d(x), ones(4)),
+    "softmax": (lambda x: ops.softmax(x), ones(4)),
+    "cross-entropy": (lambda x: ops.cross_entropy(x, torch.zeros(1, dtype=torch.int64)), ones(2)),
+    "cross-entropy per pixel": (lambda x: ops.cross_entropy(x, torch.zeros(1, 1, 1, dtype=torch.int64)), ones(4)),
+    "affine grid": (lambda theta: ops.affine_grid(theta, (1, 1, 1, 1)), ((1, 2, 3),)),
+    "sample": (lambda x, g: ops.grid_sample(x, g, padding_mode="reflection"), ((1, 1, 1, 1), (1, 1, 1, 2))),
+    "roi align": (lambda x, b: ops.roi_align(x, b, 1), ((1, 1, 1, 1), (1, 5))),
+    "roi pool": (lambda x, b: ops.roi_pool(x, b, 1), ((1, 1, 1, 1), (1, 5))),
+    "gram": (lambda x: ops.gram([x]), ones(4)),
+    "nearest": (ops.nearest_centroid, ones(2, 2), {"gradient": False}),
+    "several nearest": (lambda x, c: ops.nearest_centroids(x, c, 1), ones(2, 2), {"gradient": False}),
+    "sums": (lambda x: ops.centroid_sums(x, torch.zeros(1, dtype=torch.int64), 1), ones(2), {"gradient": False}),
+    "chi2": (ops.chi2_kernel, ones(2, 2), {"gradient": False}),
+    "IoU": (ops.box_iou, ((1, 4), (1, 4)), {"gradient": False, "dtype": torch.float32}),
+    "NMS": (lambda b, s: ops.nms(b, s, 0.5), ((1, 4), (1,)), {"gradient": False, "dtype": torch.float32}),
+    "soft NMS": (ops.soft_nms, ((1, 4), (1,)), {"gradient": False, "dtype": torch.float32}),
+}
+
+
+@pytest.mark.parametrize("case", OF_ONE.values(), ids=OF_ONE.keys())
+def test_sizes_of_one(record, case) -> None:
+    function, shapes, *options = case
+    assert check(record(90, function, shapes, **(options[0] if options else {})), 90)
+
+
 @cache
 def launched_in_sources() -> set[str]:
     folder = Path(launch.__file__).parent
