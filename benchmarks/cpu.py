@@ -30,11 +30,12 @@ def network_rows(run: str, rounds: int) -> list[Row]:
     found = []
     for name, size in PICTURES.items():
         torch.manual_seed(0)
-        network = NETWORKS[name](layers).eval()
+        network, x = NETWORKS[name](layers), torch.randn(1, 3, size, size)
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):  # statistics that keep the values of size 1 through all layers
-                module.running_var.fill_(0.5)  # type: ignore[union-attr]
-        x = torch.randn(1, 3, size, size)
+            if isinstance(module, nn.BatchNorm2d):  # take the picture's statistics, which keep all values of size 1
+                module.momentum = 1.0
+        network(x)
+        network.eval()
         with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
             path = Path(folder) / "network.onnx"
             export_onnx(network, [x], path, outputs=("y",), metadata={})

