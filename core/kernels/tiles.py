@@ -128,12 +128,13 @@ def tile(
     return chosen._replace(BK=min(chosen.BK, power(channels, 64)))
 
 
-def rows(arch: int, kind: str, filters: int) -> list[Tile]:
+@cache
+def rows(arch: int, kind: str, filters: int) -> tuple[Tile, ...]:
     """Return the shipped rows for an architecture and an arithmetic, the one for so many filters first."""
     found = table()["products"][str(arch)][kind]
     fitting = [row for row in found if row["least_filters"] <= filters]
     ordered = fitting + [row for row in found if row not in fitting]
-    return [Tile(**{name: row[name] for name in Tile._fields}) for row in ordered]
+    return tuple(Tile(**{name: row[name] for name in Tile._fields}) for row in ordered)
 
 
 def weight_tile(x: Tensor, filters: int, columns: int, pixels: int, precision: str) -> Tile:

@@ -51,7 +51,7 @@ def candidates(layer: Convolution, x: Tensor, precision: str) -> list[dict[str, 
     from ..kernels import tiles
 
     found = tiles.rows(tiles.architecture(x), tiles.arithmetic(x, precision), layer.filters)
-    found += [row._replace(tma=False) for row in found if row.tma]
+    found += tuple(row._replace(tma=False) for row in found if row.tma)
     limit = tiles.power(layer.channels if layer.channels >= 16 else layer.channels * layer.taps**2, 64)
     fitted = [row._replace(BK=min(row.BK, limit)) for row in found]
     unique = list(dict.fromkeys(fitted))[:MOST]

@@ -115,3 +115,13 @@ def test_torch_road_is_torch_and_may_work_in_place() -> None:
 def test_tolerance_of_half_types_is_their_unit() -> None:
     assert tolerance(torch.bfloat16) > tolerance(torch.float16) > tolerance(torch.float32, tf32=False)
     assert tolerance(torch.float32, tf32=True) == tolerance(torch.float16)
+
+
+@kernel
+@pytest.mark.parametrize("name", ["relu", "relu6", "hardtanh", "leaky_relu", "silu"])
+def test_the_input_is_kept_only_where_the_output_does_not_tell_the_slope(name) -> None:
+    x = torch.randn(7).requires_grad_()
+    y = ops.activation(x, name)
+    kept = y.grad_fn.saved_tensors[0].data_ptr()
+    assert kept == (x if name == "silu" else y).data_ptr()
+    assert ops.activation(x, "leaky_relu", -0.5).grad_fn.saved_tensors[0].data_ptr() == x.data_ptr()
