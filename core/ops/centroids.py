@@ -13,7 +13,7 @@ from .switch import operation
 
 LIMITS = "no gradient; a point with NaN gets index 0; centroids must be finite"
 CHUNK = 2**20
-"""Distances that the CPU computes at a time, 4 MiB: smaller products run below the peak, larger ones leave the caches."""
+"""Distances that the CPU computes at a time, 4 MiB: smaller products run below the peak, larger leave the caches."""
 
 
 @operation("centroids", forward=("nearest_forward",), limits=LIMITS)
