@@ -1,4 +1,4 @@
-"""Every case that the compile tier builds, run on a GPU: against torch's own, from poisoned memory, and again and again.
+"""Every case that the compile tier builds, on a GPU: against torch's own, from poisoned memory, and again and again.
 
 A wrong tile is silent: a public template with 8 warps gave 84.7 % wrong elements without an error (pytorch#173068). So
 every row of the tables that a case reaches computes here what torch computes in float32 from the same values; memory
