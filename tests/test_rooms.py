@@ -20,7 +20,8 @@ TASKS = ("detection", "segmentation", "style", "adversarial", "bow_baseline")
 SCRIPTS = ("striate.apps.home", "striate.apps.pages")
 # What all kernel families stand on; one family does not import another.
 KERNEL_GROUND = tuple(
-    f"striate.core.kernels.{name}" for name in ("launch", "tiles", "geometry", "pointwise", "epilogue")
+    f"striate.core.kernels.{name}"
+    for name in ("launch", "tiles", "geometry", "pointwise", "epilogue", "box_pairs", "running_softmax")
 )
 # Within core, from the ground up: each may import itself and what stands before it, and `checks`.
 STOREYS = ("checks", "folders", "kernels", "ops", "layers", "models")

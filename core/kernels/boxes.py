@@ -14,33 +14,9 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
-from triton.language.extra import libdevice
 
 from . import launch, tiles
-
-ROUNDED = tl.constexpr(not launch.INTERPRETED)  # the interpreter has no libdevice, and rounds every product
-
-
-@triton.jit
-def _product(a, b):
-    """Return a b rounded by itself: the compiler would contract area + a b into one rounding."""
-    if ROUNDED:
-        return libdevice.mul_rn(a, b)
-    else:
-        return a * b
-
-
-@triton.jit
-def _box(boxes, index, ok):
-    """Return x1, y1, x2, y2 and the area of the boxes (M, 4) at `index`; NaN stays NaN, unlike in tl.maximum."""
-    at = boxes + index * 4
-    x1 = tl.load(at, mask=ok, other=0.0).to(tl.float32)
-    y1 = tl.load(at + 1, mask=ok, other=0.0).to(tl.float32)
-    x2 = tl.load(at + 2, mask=ok, other=0.0).to(tl.float32)
-    y2 = tl.load(at + 3, mask=ok, other=0.0).to(tl.float32)
-    w = x2 - x1
-    h = y2 - y1
-    return x1, y1, x2, y2, _product(tl.where(w < 0, 0.0, w), tl.where(h < 0, 0.0, h))
+from .box_pairs import corners, overlap
 
 
 @triton.jit
@@ -55,15 +31,13 @@ def box_iou_forward(
     n = tl.program_id(1) * BN + tl.arange(0, BN)
     if WIDE:
         m = m.to(tl.int64)
-    x1, y1, x2, y2, area = _box(first, m, m < M)
-    X1, Y1, X2, Y2, AREA = _box(second, n, n < N)
-    # tl.minimum drops NaN, but the areas bring it into the denominator.
-    w = tl.minimum(x2[:, None], X2[None, :]) - tl.maximum(x1[:, None], X1[None, :])
-    h = tl.minimum(y2[:, None], Y2[None, :]) - tl.maximum(y1[:, None], Y1[None, :])
-    inter = _product(tl.maximum(w, 0.0), tl.maximum(h, 0.0))
-    whole = AREA[None, :] + tl.where(area == area, 0.0, area)[:, None]
-    if UNION:
-        whole = area[:, None] + AREA[None, :] - inter
+    x1, y1, x2, y2, area = corners(first, m, m < M)
+    X1, Y1, X2, Y2, AREA = corners(second, n, n < N)
+    inter, union = overlap(
+        x1[:, None], y1[:, None], x2[:, None], y2[:, None], area[:, None],
+        X1[None, :], Y1[None, :], X2[None, :], Y2[None, :], AREA[None, :],
+    )  # fmt: skip
+    whole = union if UNION else AREA[None, :] + tl.where(area == area, 0.0, area)[:, None]
     share = tl.div_rn(inter, tl.where(whole == 0, 1.0, whole))
     tl.store(out + m[:, None] * N + n[None, :], share, mask=(m < M)[:, None] & (n < N)[None, :])
 

@@ -25,29 +25,19 @@ import triton.language as tl
 
 from ..checks import UsageError, fraction, unknown
 from . import launch, tiles
+from .running_softmax import LOWEST, merge, read
 
 REDUCTIONS = ("mean", "sum", "none")
 WARPS = 8  # 4,096 numbers in 4 warps take all registers
 TARGETS = (torch.int64, torch.int32, torch.uint8)
 
-# Where maxima start: were it minus infinity, a row that begins with it would subtract infinities.
-LOWEST = tl.constexpr(-3.4028234663852886e38)
-
 
 @triton.jit
 def _read(x, weight, m, c, M, C, HAS_WEIGHT: tl.constexpr):
     """Return a tile in float32 (minus infinity right of the last column, 0 below the last row) and w, 0 outside."""
-    v = tl.load(x + m[:, None] * C + c[None, :], mask=(m < M)[:, None] & (c < C)[None, :], other=0.0)
-    v = tl.where((c < C)[None, :], v.to(tl.float32), float("-inf"))
+    v = read(x, m, c, M, C)
     w = tl.load(weight + c, mask=c < C, other=0.0).to(tl.float32) if HAS_WEIGHT else tl.where(c < C, 1.0, 0.0)
     return v, w
-
-
-@triton.jit
-def _merge(top, total, v):
-    """Take a tile into each row's maximum and its sum of e^(x - maximum)."""
-    new = tl.maximum(top, tl.max(v, 1))
-    return new, total * tl.exp(top - new) + tl.sum(tl.exp(v - new[:, None]), 1)
 
 
 @triton.jit
@@ -83,7 +73,7 @@ def cross_entropy_forward(
         c = c0 + tl.arange(0, BC)
         v, w = _read(x, weight, m, c, M, C, HAS_WEIGHT)
         old = top
-        top, total = _merge(top, total, v)
+        top, total = merge(top, total, v)
         if SMOOTH:
             part = w[None, :] * tl.where((c < C)[None, :], top[:, None] - v, 0.0)
             # on the first block mass is 0, and top - old may be infinite
@@ -157,13 +147,13 @@ def cross_entropy_backward(
     total = tl.zeros((BM,), tl.float32)
     if ONE:
         v, w = _read(x, weight, m, c, M, C, HAS_WEIGHT)
-        top, total = _merge(top, total, v)
+        top, total = merge(top, total, v)
         _write(dx, v, w, top, total, c, m, M, C, t, own, tl.sum(w, 0), even, g)
     else:
         mass = 0.0
         for c0 in range(0, C, BC):
             v, w = _read(x, weight, m, c0 + c, M, C, HAS_WEIGHT)
-            top, total = _merge(top, total, v)
+            top, total = merge(top, total, v)
             mass += tl.sum(w, 0)
         for c0 in range(0, C, BC):
             v, w = _read(x, weight, m, c0 + c, M, C, HAS_WEIGHT)

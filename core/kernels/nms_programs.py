@@ -7,49 +7,16 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
-from triton.language.extra import libdevice
 
-from . import launch
-
-ROUNDED = tl.constexpr(not launch.INTERPRETED)  # the interpreter has no libdevice, and rounds every product
-
-
-@triton.jit
-def _product(a, b):
-    if ROUNDED:
-        return libdevice.mul_rn(a, b)
-    else:
-        return a * b
-
-
-@triton.jit
-def _box(boxes, index, ok):
-    """Return x1, y1, x2, y2 and the area of the boxes (M, 4) at `index`; NaN stays NaN, unlike in tl.maximum."""
-    at = boxes + index.to(tl.int32) * 4
-    x1 = tl.load(at, mask=ok, other=0.0).to(tl.float32)
-    y1 = tl.load(at + 1, mask=ok, other=0.0).to(tl.float32)
-    x2 = tl.load(at + 2, mask=ok, other=0.0).to(tl.float32)
-    y2 = tl.load(at + 3, mask=ok, other=0.0).to(tl.float32)
-    w = x2 - x1
-    h = y2 - y1
-    return x1, y1, x2, y2, _product(tl.where(w < 0, 0.0, w), tl.where(h < 0, 0.0, h))
-
-
-@triton.jit
-def _overlap(x1, y1, x2, y2, area, X1, Y1, X2, Y2, AREA):
-    """Return intersection and union; tl.minimum drops NaN, but the areas bring it into the union."""
-    w = tl.maximum(tl.minimum(x2, X2) - tl.maximum(x1, X1), 0.0)
-    h = tl.maximum(tl.minimum(y2, Y2) - tl.maximum(y1, Y1), 0.0)
-    inter = _product(w, h)
-    return inter, area + AREA - inter
+from .box_pairs import corners, overlap, product
 
 
 @triton.jit
 def _hits(boxes, groups, rows, rows_ok, columns, columns_ok, threshold):
     """Return whether the box at each of `rows` would suppress the one at each of `columns`, were it kept."""
-    x1, y1, x2, y2, area = _box(boxes, rows, rows_ok)
-    X1, Y1, X2, Y2, AREA = _box(boxes, columns, columns_ok)
-    inter, union = _overlap(
+    x1, y1, x2, y2, area = corners(boxes, rows.to(tl.int32), rows_ok)
+    X1, Y1, X2, Y2, AREA = corners(boxes, columns.to(tl.int32), columns_ok)
+    inter, union = overlap(
         x1[:, None], y1[:, None], x2[:, None], y2[:, None], area[:, None],
         X1[None, :], Y1[None, :], X2[None, :], Y2[None, :], AREA[None, :],
     )  # fmt: skip
@@ -232,17 +199,17 @@ def soft_nms_forward(
         tl.store(scores + at, float("-inf"))
         tl.debug_barrier()
         count += 1
-        x1, y1, x2, y2, area = _box(boxes, at, at >= 0)
+        x1, y1, x2, y2, area = corners(boxes, at, at >= 0)
         best = float("-inf")
         at = 0
         for start in range(0, M, T):
             i = start + tl.arange(0, T)
             s = tl.load(scores + i, mask=i < M, other=float("-inf"))
-            X1, Y1, X2, Y2, AREA = _box(boxes, i, i < M)
-            inter, union = _overlap(x1, y1, x2, y2, area, X1, Y1, X2, Y2, AREA)
+            X1, Y1, X2, Y2, AREA = corners(boxes, i, i < M)
+            inter, union = overlap(x1, y1, x2, y2, area, X1, Y1, X2, Y2, AREA)
             iou = tl.where(union > 0, tl.div_rn(inter, tl.where(union > 0, union, 1.0)), 0.0)
             if GAUSSIAN:
-                factor = tl.exp(-tl.div_rn(_product(iou, iou), tl.zeros_like(iou) + sigma))
+                factor = tl.exp(-tl.div_rn(product(iou, iou), tl.zeros_like(iou) + sigma))
             else:
                 factor = tl.where(iou > threshold, 1.0 - iou, 1.0)
             s *= tl.where(s == float("-inf"), 1.0, factor)

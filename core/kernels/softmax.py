@@ -18,23 +18,7 @@ import triton.language as tl
 
 from ..checks import UsageError
 from . import launch, tiles
-
-# Where maxima start: were it minus infinity, a row that begins with it would subtract infinities.
-LOWEST = tl.constexpr(-3.4028234663852886e38)
-
-
-@triton.jit
-def _read(x, m, c, M, C):
-    """Return a tile in float32: minus infinity right of the last column, 0 below the last row."""
-    v = tl.load(x + m[:, None] * C + c[None, :], mask=(m < M)[:, None] & (c < C)[None, :], other=0.0)
-    return tl.where((c < C)[None, :], v.to(tl.float32), float("-inf"))
-
-
-@triton.jit
-def _merge(top, total, v):
-    """Take a tile into each row's maximum and its sum of e^(x - maximum)."""
-    new = tl.maximum(top, tl.max(v, 1))
-    return new, total * tl.exp(top - new) + tl.sum(tl.exp(v - new[:, None]), 1)
+from .running_softmax import LOWEST, merge, read
 
 
 @triton.jit
@@ -58,14 +42,14 @@ def softmax_forward(
     top = tl.full((BM,), LOWEST, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     if ONE:
-        v = _read(x, m, c, M, C)
-        top, total = _merge(top, total, v)
+        v = read(x, m, c, M, C)
+        top, total = merge(top, total, v)
         _write(y, v, top, total, m, c, M, C, LOG)
     else:
         for c0 in range(0, C, BC):
-            top, total = _merge(top, total, _read(x, m, c0 + c, M, C))
+            top, total = merge(top, total, read(x, m, c0 + c, M, C))
         for c0 in range(0, C, BC):
-            _write(y, _read(x, m, c0 + c, M, C), top, total, m, c0 + c, M, C, LOG)
+            _write(y, read(x, m, c0 + c, M, C), top, total, m, c0 + c, M, C, LOG)
 
 
 @triton.jit
