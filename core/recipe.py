@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import nn
@@ -78,6 +79,19 @@ class TrainingOptions:
         for name, names in (*known, ("device", ("auto", "cpu", "cuda"))):
             if getattr(self, name) not in names:
                 raise unknown(name, str(getattr(self, name)), names)
+
+
+def make_options(**options: Any) -> TrainingOptions:
+    """Build the options from keywords.
+
+    Raises:
+        UsageError: An option that does not exist, with the closest one, or a value out of range.
+    """
+    known = [field.name for field in fields(TrainingOptions)]
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known)
+    return TrainingOptions(**options)
 
 
 def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:

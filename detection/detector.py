@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,7 +20,7 @@ from ..core.estimator import Estimator
 from ..core.history import History, Progress
 from ..core.images import Source, load_image
 from ..core.optimize import PRECISIONS
-from ..core.recipe import TrainingOptions
+from ..core.recipe import make_options
 from ..core.training import fit
 from .data import TrainingPictures, canvas_for, training_splits
 from .decode import Thresholds
@@ -124,11 +124,7 @@ class Detector(Estimator):
             DataError: No pictures, or classes that the detector does not have.
             TrainingError: The loss is not finite.
         """
-        known = [f.name for f in fields(TrainingOptions)]
-        for name in options:
-            if name not in known:
-                raise unknown("option", name, known)
-        recipe = TrainingOptions(**options)
+        recipe = make_options(**options)
         augmentation = augmentation or Augmentation()
         train, val = training_splits(data, val, self.names, fixed=self.network_ is None)
         before = self.names, self.network_

@@ -128,9 +128,10 @@ def upcast(x: Tensor) -> bool:
 
 
 def precision(name: str | None) -> str:
-    """Return how float32 is multiplied: the given way, or the one torch's cuDNN flag names."""
+    """Return how float32 is multiplied: the given way, or the one torch's setting for cuDNN's convolutions names."""
     if name is None:
-        return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+        # Not the older `allow_tf32`, which raises where somebody has set the newer names.
+        return "tf32" if torch.backends.cudnn.conv.fp32_precision == "tf32" else "ieee"
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     return name

@@ -30,7 +30,7 @@ from .roi import roi_align, roi_pool
 from .sampling import affine_grid, grid_sample
 from .soft_nms import soft_nms
 from .softmax import log_softmax, softmax
-from .switch import ARCHITECTURES, OPERATIONS, SWITCHES, Operation, figures, kernels, roads, uses_triton
+from .switch import ARCHITECTURES, OPERATIONS, SWITCHES, Operation, figures, kernels, roads, state, uses_triton
 from .upsample import upsample
 from .yolo_decode import Candidates, yolo_decode
 
@@ -82,6 +82,7 @@ __all__ = [
     "nms",
     "nms_padded",
     "roads",
+    "state",
     "roi_align",
     "roi_pool",
     "sgd_step",

@@ -236,12 +236,13 @@ def _at_once(tensors: tuple[Tensor | None, ...], activation: str | None) -> bool
 def _finish(
     y: Tensor, scale: Tensor | None, shift: Tensor | None, residual: Tensor | None, name: str | None, slope: float
 ) -> Tensor:
-    """Do step by step what follows a convolution."""
-    shape = (1, -1, *[1] * (y.dim() - 2))
+    """Do step by step what follows a convolution, and answer in its dtype as one launch does."""
+    shape, dtype = (1, -1, *[1] * (y.dim() - 2)), y.dtype
     if scale is not None:
         y = y * scale.reshape(shape)
     if shift is not None:
         y = y + shift.reshape(shape)
     if residual is not None:
         y = y + residual
+    y = y.to(dtype)
     return y if name is None else activation(y, name, slope)

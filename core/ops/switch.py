@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from threading import local
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 
 from ..checks import UsageError, unknown
@@ -136,6 +137,13 @@ def uses_triton(x: Tensor) -> bool:
             "move it to a GPU, set TRITON_INTERPRET=1 before starting, or switch to STRIATE_KERNELS=auto",
         )
     return reachable
+
+
+def state(x: Tensor) -> tuple[Any, ...]:
+    """Return what else than `x` decides which kernels run: road, float32 products, autocast."""
+    kind = x.device.type
+    products = torch.backends.cudnn.conv.fp32_precision
+    return uses_triton(x), products, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
 
 
 def roads() -> dict[str, dict[str, str]]:

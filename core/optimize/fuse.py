@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,9 +37,19 @@ FUNCTIONS: dict[Any, str] = {
     F.hardsigmoid: "hardsigmoid",
     F.hardswish: "hardswish",
 }
+
+
+def add_into(term: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Add into the first term, or beside it where at this input's size it would not hold the sum."""
+    return term.add_(other) if term.shape == other.shape else term + other
+
+
 SUMS = (operator.add, operator.iadd, torch.add)
 # Modules whose result is memory of their own: neither an input of theirs nor a view of it.
 FRESH = (FusedConv2d, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.Upsample)
+IN_PLACE = {getattr(operator, name) for name in operator.__all__ if name[0] == "i" and name[1:] in operator.__all__}
+IN_PLACE.add(operator.setitem)
+OURS = "striate.core.layers."
 
 
 class Tracer(fx.Tracer):
@@ -63,10 +74,13 @@ def fuse(traced: fx.GraphModule) -> None:
         traced: Its nodes know their shapes (`torch.fx.passes.shape_prop`).
     """
     modules = dict(traced.named_modules())
+    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
     for node in list(traced.graph.nodes):
         conv = _module(node, modules)
-        if type(conv) is FusedConv2d or not isinstance(conv, nn.Conv2d):
+        # A convolution called twice has two places, and its weights can carry the norm of one only.
+        if _kind(conv) is not nn.Conv2d or calls[node.target] > 1 or len(node.args) != 1 or node.kwargs:
             continue
+        assert isinstance(conv, nn.Conv2d)
         if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
             continue
         found = _what_follows(node, modules)
@@ -75,7 +89,8 @@ def fuse(traced: fx.GraphModule) -> None:
         traced.set_submodule(name, fused)
         modules[name] = fused
         _rewrite(traced.graph, node, found)
-        if found.total is not None:
+    for node in traced.graph.nodes:  # only now is it known in which order the maps are read
+        if isinstance(fused := _module(node, modules), FusedConv2d) and len(node.args) == 2:
             fused.overwrite = _may_overwrite(node.args[1], node, modules)
     traced.delete_all_unused_submodules()
     traced.recompile()
@@ -88,21 +103,21 @@ def add_in_place(traced: fx.GraphModule) -> None:
         if node.target not in SUMS or not _same_maps(node):
             continue
         for term, other in (node.args, node.args[::-1]):
-            if isinstance(_module(term, modules), FRESH) and len(term.users) == 1:
-                node.target, node.args = operator.iadd, (term, other)
+            if _is_fresh(term, modules) and len(term.users) == 1:
+                node.target, node.args = add_into, (term, other)
                 break
     traced.recompile()
 
 
 def _what_follows(node: fx.Node, modules: dict[str, nn.Module]) -> Found:
     last = node
-    norm = _only_reader(last, lambda reader: isinstance(_module(reader, modules), nn.BatchNorm2d))
+    norm = _only_reader(last, lambda reader: _kind(_module(reader, modules)) is nn.BatchNorm2d)
     bn = _module(norm, modules)
     if bn is not None and (bn.running_mean is None or bn.running_var is None):  # it normalizes by the batch
         return Found(None, None, None)
     last = norm or last
     total = _only_reader(last, lambda reader: reader.target in SUMS and _same_maps(reader))
-    if total is not None and total.args[0] is total.args[1]:
+    if total is not None and (total.args[0] is total.args[1] or _changes_memory(node, total, modules)):
         total = None
     last = total or last
     activation = _only_reader(last, lambda reader: _activation(reader, modules)[0] is not None)
@@ -145,7 +160,7 @@ def _activation(node: fx.Node | None, modules: dict[str, nn.Module]) -> tuple[st
         return None, 0.01
     module = _module(node, modules)
     if module is not None:
-        name = next((name for kind, name in MODULES.items() if isinstance(module, kind)), None)
+        name = MODULES.get(_kind(module))  # type: ignore[arg-type]
         return name, float(getattr(module, "negative_slope", 0.01))
     name = FUNCTIONS.get(node.target) if node.op == "call_function" else None
     slope = node.args[1] if len(node.args) > 1 else node.kwargs.get("negative_slope", 0.01)
@@ -154,11 +169,23 @@ def _activation(node: fx.Node | None, modules: dict[str, nn.Module]) -> tuple[st
 
 def _may_overwrite(other: Any, at: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Whether `other` is fresh memory that nobody reads during or after `at`, itself or through a view."""
-    if not isinstance(_module(other, modules), FRESH) or at.args[0] is other:
+    if not _is_fresh(other, modules) or at.args[0] is other:
         return False
     order = {node: i for i, node in enumerate(at.graph.nodes)}
     readers = [reader for reader in other.users if reader is not at]
-    return all(isinstance(_module(reader, modules), FRESH) and order[reader] < order[at] for reader in readers)
+    return all(_is_fresh(reader, modules) and order[reader] < order[at] for reader in readers)
+
+
+def _changes_memory(first: fx.Node, last: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether anything between two nodes may write into memory that others read: the first must not move past it."""
+    node = first.next
+    while node is not last:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        in_place = node.kwargs.get("inplace") or getattr(_module(node, modules), "inplace", False)
+        if in_place or (node.op != "call_module" and (name.endswith("_") or node.target in IN_PLACE)):
+            return True
+        node = node.next
+    return False
 
 
 def _same_maps(node: fx.Node) -> bool:
@@ -173,6 +200,24 @@ def _same_maps(node: fx.Node) -> bool:
 def _module(node: Any, modules: dict[str, nn.Module]) -> nn.Module | None:
     """The module that a node calls."""
     return modules.get(str(node.target)) if isinstance(node, fx.Node) and node.op == "call_module" else None
+
+
+def _kind(module: nn.Module | None) -> type[nn.Module] | None:
+    """The torch.nn layer (or our fused one) that a module is, itself or through our namesake of it.
+
+    None for other subclasses, which may compute something else, and where hooks wait for the call.
+    """
+    if module is None or module._forward_hooks or module._forward_pre_hooks:
+        return None
+    kind = type(module)
+    if kind.__module__.startswith(OURS) and kind.__mro__[1].__name__ == kind.__name__:
+        kind = kind.__mro__[1]
+    return kind
+
+
+def _is_fresh(node: Any, modules: dict[str, nn.Module]) -> bool:
+    """Whether a node's result is memory of its own."""
+    return _kind(_module(node, modules)) in FRESH
 
 
 def _only_reader(node: fx.Node, fits: Callable[[fx.Node], bool]) -> fx.Node | None:

@@ -24,22 +24,26 @@ def has_bfloat16(device: torch.device) -> bool:
 def to_bfloat16(traced: fx.GraphModule) -> None:
     """Compute in bfloat16 all but what gives the results: eight bits are enough for features, not for coordinates.
 
-    Convolutions and linear layers change; layers with other float32 parameters get their input back in float32, and
-    so do the results.
+    Convolutions and linear layers change. Layers with other float32 parameters, whatever reads maps of both types, and
+    the results get theirs back in float32.
     """
-    last = _result_layers(traced)
+    last = {node.target for node in _result_layers(traced)}
     modules = dict(traced.named_modules())
+    half: set[fx.Node] = set()
     for node in list(traced.graph.nodes):
         module = modules.get(str(node.target)) if node.op == "call_module" else None
-        if module is None:
-            continue
-        if isinstance(module, LAYERS) and node not in last:
+        if isinstance(module, LAYERS) and node.target not in last:
             module.to(torch.bfloat16)
-        if isinstance(module, FusedConv2d):  # casts by itself
+            half.add(node)
+            if not isinstance(module, FusedConv2d):  # which casts by itself
+                _cast(traced.graph, node, torch.bfloat16)
             continue
-        dtype = next((p.dtype for p in (*module.parameters(), *module.buffers()) if p.is_floating_point()), None)
-        if dtype is not None:
-            _cast(traced.graph, node, dtype)
+        inputs = [source for source in node.all_input_nodes if _is_floating(source)]
+        own = module is not None and any(t.is_floating_point() for t in (*module.parameters(), *module.buffers()))
+        if own or not half.issuperset(inputs):
+            _cast(traced.graph, node)  # computes in the type it had: nothing takes maps of two types
+        elif inputs:
+            half.add(node)
     _cast(traced.graph, traced.graph.output_node())
     traced.recompile()
 
@@ -58,11 +62,16 @@ def _result_layers(traced: fx.GraphModule) -> set[fx.Node]:
     return found
 
 
+def _is_floating(node: fx.Node) -> bool:
+    """Whether a node's result is one floating-point tensor."""
+    kind = getattr(node.meta.get("tensor_meta"), "dtype", None)
+    return kind is not None and kind.is_floating_point
+
+
 def _cast(graph: fx.Graph, node: fx.Node, dtype: torch.dtype | None = None) -> None:
     """Let a node read its floating-point inputs in a dtype, or in the one they had in the network as it came."""
     for source in node.all_input_nodes:
-        kind = getattr(source.meta.get("tensor_meta"), "dtype", None)
-        if kind is not None and kind.is_floating_point:
+        if _is_floating(source):
             with graph.inserting_before(node):
-                cast = graph.call_method("to", (source, dtype or kind))
+                cast = graph.call_method("to", (source, dtype or source.meta["tensor_meta"].dtype))
             node.replace_input_with(source, cast)
