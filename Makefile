@@ -2,13 +2,14 @@
 .DEFAULT_GOAL := help
 PORT ?= 8501
 WORKERS ?= 2
+SANITIZER ?= compute-sanitizer
 PY := .venv/bin/python
 STAMP := .venv/.stamp
 LINK := build/links/striate
 # One file stays in one process (tests/conftest.py): the detector that test_detector.py trains is trained once.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --dist loadgroup
 
-.PHONY: help app test check test-gpu bench lock clean
+.PHONY: help app test check test-gpu sanitize bench lock clean
 
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,13 @@ check: $(STAMP) $(LINK)  ## lint, format, types, and the rooms
 
 test-gpu: $(STAMP)  ## the tests that need an NVIDIA GPU
 	$(PY) -m pytest -m "gpu or kernel"
+
+# Without torch's cache of memory every tensor is a block of its own, beyond whose end the sanitizer can see.
+sanitize: $(STAMP)  ## the kernels' GPU tests under compute-sanitizer: stray reads and writes, then races
+	@command -v $(SANITIZER) >/dev/null || { echo "expected $(SANITIZER) on PATH; got none; install NVIDIA's CUDA toolkit or run make sanitize SANITIZER=/path/to/compute-sanitizer"; exit 1; }
+	for tool in memcheck racecheck; do \
+	  PYTORCH_NO_CUDA_MEMORY_CACHING=1 $(SANITIZER) --tool $$tool --error-exitcode 1 \
+	    $(PY) -m pytest -q -m gpu tests/gpu/test_every_case.py || exit 1; done
 
 bench: $(STAMP)  ## measure what this machine can (a GPU's kernels, or the CPU); keeps the rows, renders benchmarks/README.md
 	$(PY) benchmarks/detector_cpu.py

@@ -1,24 +1,25 @@
 """How operations are timed on a GPU: on the device, launches left out, each candidate checked before the clock starts.
 
-A forward pass is recorded as a CUDA graph and replayed, so that neither Python nor the driver is in the time; a
-backward pass is launched ten times in a row, so that the device is never waiting. Maps below 50 MB stay in the L2 cache
-between repeats, for every candidate alike.
+Forward and backward passes are recorded as CUDA graphs of many calls and replayed, so that neither Python nor the
+driver is in the time. Maps below 50 MB stay in the L2 cache between repeats, for every candidate alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from striate.benchmarks.goals import COPY
-from striate.benchmarks.harness import Row, measure
+from striate.benchmarks.harness import Differs, Row, measure
 from striate.core import ops
 from striate.core.testing import assert_exact_enough
+from striate.core.tuning import Recorded
 
-REPEATS = 10
+REPEATS = 10  # of a call that is not recorded
 Function = Callable[..., Tensor]
 
 
@@ -47,21 +48,27 @@ class Case:
     copied: bool = False
 
 
-def tensors(case: Case, batch: int | None = None) -> list[Tensor]:
-    """Draw a case's inputs in bfloat16, weights scaled by the root of their terms; `batch` replaces the first size."""
+def tensors(case: Case, batch: int | None = None, device: str = "cuda") -> list[Tensor]:
+    """Draw a case's inputs in bfloat16, weights scaled by the root of their terms; `batch` replaces the first size.
+
+    A scale or shift of a channel lies around 1, as a trained norm's does: around 0 it would multiply the results away.
+    """
     generator = torch.Generator().manual_seed(0)
     drawn = []
     for i, shape in enumerate(case.shapes):
         maps = len(shape) == 4 and not (i == 1 and case.operation.startswith(("conv", "fused")))
         size = (batch, *shape[1:]) if batch and maps else shape
-        scale = 1.0 if maps or len(shape) < 2 else (torch.Size(shape).numel() / shape[0]) ** -0.5
-        tensor = (torch.randn(size, generator=generator) * scale).to("cuda", torch.bfloat16)
+        scale = 1.0 if maps else 0.1 if len(shape) < 2 else (torch.Size(shape).numel() / shape[0]) ** -0.5
+        tensor = torch.randn(size, generator=generator) * scale + (1.0 if len(shape) < 2 else 0.0)
+        tensor = tensor.to(device, torch.bfloat16)
         drawn.append(tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor)
     return [tensor.requires_grad_() for tensor in drawn]
 
 
 def device_clock(call: Callable[[], object]) -> float:
-    """Return milliseconds on the device for one of ten calls in a row."""
+    """Return milliseconds on the device: of a recorded call, or else for one of ten launched in a row."""
+    if isinstance(call, Recorded):
+        return call.milliseconds()
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     for _ in range(REPEATS):
@@ -71,29 +78,35 @@ def device_clock(call: Callable[[], object]) -> float:
     return start.elapsed_time(end) / REPEATS
 
 
-def recorded(call: Callable[[], object]) -> Callable[[], object]:
-    """Return the replay of a CUDA graph of one call."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call()
-    return graph.replay
+def recorded(call: Callable[[], object]) -> Recorded:
+    """Record a call that needs nothing prepared."""
+    return Recorded(lambda: call)
 
 
-def check(case: Case) -> float:
-    """Compare forward and every gradient with float64 at batch 2 and return the worst share of the tolerance."""
-    return assert_exact_enough(case.function, tensors(case, batch=2), terms=case.terms)
+def agree(name: str, got: Tensor, expected: Tensor, limit: float) -> None:
+    """Raise unless two candidates computed the same thing, to a share of the largest value."""
+    if got.shape != expected.shape:
+        raise Differs(f"{name} gives {tuple(got.shape)}, expected {tuple(expected.shape)}: nothing was timed")
+    worst = ((got.float() - expected.float()).abs().max() / expected.float().abs().max()).item()
+    if not worst < limit:
+        raise Differs(f"{name} differs by {worst:.1e} of the largest value: nothing was timed")
 
 
-def forward(case: Case, inputs: list[Tensor], switch: str) -> Callable[[], object]:
+def check(case: Case, device: str = "cuda") -> float:
+    """Compare forward and every gradient with float64 at batch 2 and return the worst share of the tolerance.
+
+    A fused operation is one launch only where nobody wants a gradient: of it the forward pass alone is compared.
+    """
+    inputs = tensors(case, 2, device)
+    if case.operation.startswith("fused"):
+        inputs = [tensor.detach() for tensor in inputs]
+    return assert_exact_enough(case.function, inputs, terms=case.terms)
+
+
+def forward(case: Case, inputs: list[Tensor], switch: str) -> Callable[[], Tensor]:
     """Return the forward pass without gradients on a road."""
 
-    def call() -> object:
+    def call() -> Tensor:
         with torch.no_grad(), ops.kernels(switch):
             return case.function(*inputs)
 
@@ -101,7 +114,7 @@ def forward(case: Case, inputs: list[Tensor], switch: str) -> Callable[[], objec
 
 
 def backward(case: Case, inputs: list[Tensor], switch: str, wanted: tuple[int, ...]) -> Callable[[], object]:
-    """Return the backward pass alone, for the gradients of the inputs that are wanted."""
+    """Run the forward pass and return the backward pass alone, for the gradients of the inputs that are wanted."""
     held = [t.detach().requires_grad_(i in wanted) for i, t in enumerate(inputs)]
     with ops.kernels(switch):
         out = case.function(*held)
@@ -116,19 +129,18 @@ def copy_of(size: int) -> Callable[[], object]:
     return lambda: target.copy_(source)
 
 
-def rows(
-    case: Case, subject: str, run: str, rounds: int, peers: dict[str, Callable[[], object]] | None = None
-) -> list[Row]:
-    """Time a case on both roads, with peers beside them where there are any."""
+def rows(case: Case, subject: str, run: str, rounds: int) -> list[Row]:
+    """Check a case, then time it on both roads."""
+    print(f"{case.name}: right, {check(case):.2f} of the tolerance", flush=True)
     inputs = tensors(case)
     names = {"striate": "triton", "torch": "torch"}
-    calls = {name: recorded(forward(case, inputs, switch)) for name, switch in names.items()} | (peers or {})
+    calls = {name: recorded(forward(case, inputs, switch)) for name, switch in names.items()}
     if case.copied:
-        moved = [*inputs, case.function(*inputs)]
+        moved = [*inputs, forward(case, inputs, "torch")()]
         calls[COPY] = recorded(copy_of(sum(t.numel() * t.element_size() for t in moved)))
     timed = [(f"{case.name}, forward", case.goal, calls)]
     for goal, wanted in case.gradients:
-        both = {name: backward(case, inputs, switch, wanted) for name, switch in names.items()}
+        both = {name: Recorded(partial(backward, case, inputs, switch, wanted)) for name, switch in names.items()}
         timed.append((f"{case.name}, backward to {wanted}", goal, both))
     return [
         row

@@ -46,6 +46,11 @@ class Row:
     peak_mb: float = 0.0  # device memory, where it was asked for
 
 
+class Differs(Exception):
+    """A candidate computed something else than the others: nothing was timed."""
+
+
+Part = tuple[str, Callable[[], list[Row]]]  # a case's name, and what checks and times it
 Clock = Callable[[Callable[[], object]], float]  # a call -> milliseconds
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Iterator
+from functools import partial
 
-import torch
 from torch import Tensor
 
-from striate.benchmarks.gpu import Case, Function
+from striate.benchmarks.gpu import Case, Function, rows
+from striate.benchmarks.harness import Part
 from striate.core import ops
 
 BATCH = 32
@@ -121,18 +120,7 @@ LAYERS = (
 )
 
 
-def rivals(case: Case) -> tuple[list[torch.Tensor], dict[str, Callable[[], object]]]:
-    """Return a convolution's float16 inputs and the public Triton convolutions that are installed."""
-    x, weight = (torch.randn(shape, device="cuda", dtype=torch.float16) for shape in case.shapes[:2])
-    weight /= weight[0].numel() ** 0.5
-    found: dict[str, Callable[[], object]] = {}
-    if find_spec("attorch"):
-        layer = import_module("attorch").Conv2d(
-            x.shape[1], *weight.shape[::3], padding=weight.shape[2] // 2, bias=False
-        )
-        layer = layer.to("cuda", torch.float16)
-        found["attorch"] = lambda: layer(x)
-    if find_spec("flag_gems"):
-        gems = import_module("flag_gems")
-        found["FlagGems"] = lambda: gems.conv2d(x, weight, None, 1, weight.shape[2] // 2)
-    return [x, weight], found
+def parts(run: str, rounds: int) -> Iterator[Part]:
+    """Name every case with what checks and times it."""
+    for case in (*CONVOLUTIONS, *LAYERS):
+        yield case.name, partial(rows, case, "kernels", run, rounds)

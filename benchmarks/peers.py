@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from torch import Tensor
 
+from striate.benchmarks.harness import Differs
+
 # float32 through sixty layers: the runtimes differ by about 1e-5 of the largest logit; a wrong layer differs by 1e-1.
 TOLERANCE = 1e-3
 # bfloat16 keeps eight bits: 0.4 % a layer, which adds up to some per cent of the largest logit.
@@ -31,7 +33,7 @@ def agree(name: str, got: object, expected: object) -> None:
     pairs = list(zip(flat(got), flat(expected), strict=True))
     worst = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
     if worst > (TOLERANCE_BF16 if "bfloat16" in name else TOLERANCE):
-        raise SystemExit(f"{name} differs from eager torch by {worst:.1e} of the largest value: nothing was timed")
+        raise Differs(f"{name} differs from eager torch by {worst:.1e} of the largest value: nothing was timed")
 
 
 def onnx_runtime(path: Path, x: np.ndarray) -> Callable[[], object]:

@@ -15,23 +15,23 @@ OURS = "striate"
 
 
 def newest(rows: list[Row]) -> list[Row]:
-    """Keep the newest run of each subject and device."""
-    last: dict[tuple[str, str], str] = {}
+    """Keep the newest run of each case on each device: a later run of one case leaves the others' rows."""
+    last: dict[tuple[str, str, str], str] = {}
     for row in rows:
-        key = (row.subject, row.device)
+        key = (row.subject, row.device, row.case)
         last[key] = max(last.get(key, ""), row.run)
-    return [row for row in rows if row.run == last[row.subject, row.device]]
+    return [row for row in rows if row.run == last[row.subject, row.device, row.case]]
 
 
 def table(rows: list[Row]) -> str:
-    """Render rows as Markdown, one table a subject and device; "speed" is baseline's median over the row's."""
+    """Render rows as Markdown, one table a subject, device and run; "speed" is baseline's median over the row's."""
     parts = []
-    for subject, device in sorted({(row.subject, row.device) for row in rows}):
-        group = [row for row in rows if (row.subject, row.device) == (subject, device)]
+    for subject, device, run in sorted({(row.subject, row.device, row.run) for row in rows}):
+        group = [row for row in rows if (row.subject, row.device, row.run) == (subject, device, run)]
         base = {row.case: row.median_ms for row in group if row.baseline}
         loads = [row.load for row in group]
         libraries = ", ".join(f"{name} {number}" for name, number in group[0].versions.items())
-        parts.append(f"### {subject}\n\n{device}; {libraries}; commit {group[0].commit}; {group[0].run}; ")
+        parts.append(f"### {subject}\n\n{device}; {libraries}; commit {group[0].commit}; {run}; ")
         parts.append(f"load {min(loads)}-{max(loads)}\n\n")
         parts.append("| case | candidate | threads | median ms | p10-p90 ms | rounds | speed |\n")
         parts.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |\n")

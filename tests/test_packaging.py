@@ -107,13 +107,26 @@ def make(*arguments: str) -> str:
 
 def test_make_help_is_the_default_and_lists_every_target() -> None:
     run = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
-    targets = {"help", "app", "test", "check", "test-gpu", "bench", "lock", "clean"}
+    targets = {"help", "app", "test", "check", "test-gpu", "sanitize", "bench", "lock", "clean"}
     assert {word for line in run.stdout.splitlines() if (word := line.split()[1]) in targets} == targets
 
 
 def test_make_app_passes_the_port() -> None:
     assert "striate app --port 8600" in make("app", "PORT=8600")
     assert "striate app --port 8501" in make("app")
+
+
+def test_make_sanitize_says_what_it_lacks() -> None:
+    command = ["make", "-o", ".venv/.stamp", "sanitize", "SANITIZER=no-such-sanitizer"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "expected no-such-sanitizer on PATH; got none; install" in run.stdout
+
+
+def test_make_sanitize_looks_for_stray_accesses_and_races() -> None:
+    recipe = make("-o", ".venv/.stamp", "sanitize")
+    assert "for tool in memcheck racecheck" in recipe
+    assert "tests/gpu/test_every_case.py" in recipe
 
 
 def test_make_clean_keeps_what_the_user_trained() -> None:

@@ -59,6 +59,15 @@ def test_newest_run_of_each_device_stays() -> None:
     assert newest([ROW, later, elsewhere]) == [later, elsewhere]
 
 
+def test_a_later_run_of_one_case_leaves_the_others(tmp_path: Path) -> None:
+    other, later = replace(ROW, case="other"), replace(ROW, run="2026-02-02T00:00:00Z")
+    assert newest([ROW, other, later]) == [other, later]
+    text = table([other, later])  # two runs may have two commits: two tables, each with its own
+    assert text.count("### subject") == 2
+    assert f"abc; {ROW.run}; " in text
+    assert "abc; 2026-02-02T00:00:00Z; " in text
+
+
 def test_table_divides_baseline_by_row_and_keeps_the_loser() -> None:
     text = table(
         [

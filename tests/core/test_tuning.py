@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,6 +57,102 @@ def test_a_tile_with_wrong_numbers_is_named_and_not_chosen(monkeypatch) -> None:
     found = tuning.tune([LAYER], dtype=torch.float32, device=device, clock=lambda call: 1.0, on_trial=trials.append)
     assert trials[0].milliseconds is None
     assert all(tile["BN"] != wrong for tile in found.values())
+
+
+@kernel
+def test_a_tile_that_writes_nothing_does_not_pass_with_the_numbers_of_the_one_before(monkeypatch) -> None:
+    from striate.core.kernels import launch
+
+    run, empty, full, launches, blocks, trials = launch.run, launch.empty_map, torch.full, [], [], []
+
+    def spoil(*args, **constants):
+        launches.append(args)
+        if len(launches) == 1:
+            run(*args, **constants)
+
+    # An allocator that always hands out the same block, as torch's on a GPU does with what was freed.
+    def again(like, shape, dtype=None):
+        blocks.extend([] if blocks else [empty(like, shape, dtype)])
+        return blocks[0]
+
+    def fill(shape, value, **options):
+        for block in blocks:
+            block.fill_(value)
+        return full(shape, value, **options)
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    monkeypatch.setattr(launch, "run", spoil)
+    monkeypatch.setattr(launch, "empty_map", again)
+    monkeypatch.setattr(torch, "full", fill)
+    tuning.tune([LAYER], dtype=torch.float32, device=device, clock=lambda call: 1.0, on_trial=trials.append)
+    assert trials[0].milliseconds == 1.0
+    assert [trial.milliseconds for trial in trials[1:]] == [None] * (len(trials) - 1)
+    assert len(launches) == len(trials) >= 2
+
+
+@kernel
+def test_layers_whose_tile_no_table_changes_are_left_out() -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    trials = []
+    picture = Convolution(1, 3, 8, 5, 3)
+    assert tuning.tune([picture], device=device, clock=lambda call: 1.0, on_trial=trials.append) == {}
+    assert trials == []
+
+
+class Graphs:
+    """What `Recorded` uses of torch.cuda, and what was done in which order."""
+
+    def __init__(self) -> None:
+        self.done = []
+
+    def note(self, *words):
+        self.done.append(" ".join(map(str, words)))
+
+    @contextmanager
+    def inside(self, name):
+        self.note("enter", name)
+        yield
+        self.note("leave", name)
+
+    def install(self, monkeypatch) -> None:
+        stream = SimpleNamespace(wait_stream=lambda other: None)
+        times = iter(range(1, 99))
+        event = SimpleNamespace(
+            record=lambda: self.note("event"), synchronize=lambda: None, elapsed_time=lambda end: 40.0 * next(times)
+        )
+        for name, what in {
+            "Stream": lambda: stream,
+            "current_stream": lambda: stream,
+            "stream": lambda other: self.inside("stream"),
+            "CUDAGraph": lambda: SimpleNamespace(replay=lambda: self.note("replay")),
+            "graph": lambda graph, stream: self.inside("graph"),
+            "Event": lambda enable_timing: event,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, what)
+
+
+def test_a_call_is_prepared_and_warmed_up_on_the_stream_that_records_it(monkeypatch) -> None:
+    graphs = Graphs()
+    graphs.install(monkeypatch)
+
+    def prepare():
+        graphs.note("prepare")
+        return lambda: graphs.note("call") or len(graphs.done)
+
+    recorded = tuning.Recorded(prepare)
+    calls = ["call"] * tuning.REPEATS
+    warm = ["enter stream", "prepare", *["call"] * tuning.WARM_UPS, "leave stream"]
+    assert graphs.done == [*warm, "enter graph", *calls, "leave graph"]
+    last = len(graphs.done) - 1
+    assert recorded() == last  # what the last recorded call gave
+    assert graphs.done[-1] == "replay"
+
+
+def test_the_clock_divides_a_replay_by_its_calls(monkeypatch) -> None:
+    graphs = Graphs()
+    graphs.install(monkeypatch)
+    assert tuning.device_clock(lambda: None) == 40.0 / tuning.REPEATS
+    assert graphs.done[-4:] == ["replay", "event", "replay", "event"]
 
 
 def test_the_users_table_comes_before_the_shipped_one(monkeypatch) -> None:
