@@ -152,15 +152,24 @@ def load_detector(weights: str, device: str) -> Detector:
     Raises:
         UsageError: an unknown device, or one this machine lacks.
     """
-    import torch
-
     from ..detection import Detector
+
+    check_device(device)
+    return Detector.from_pretrained(weights).to(device)
+
+
+def check_device(device: str) -> None:
+    """Raise unless there is such a device on this machine.
+
+    Raises:
+        UsageError: an unknown device, or one this machine lacks.
+    """
+    import torch
 
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("a CUDA device", "none on this machine", "leave out --device")
-    return Detector.from_pretrained(weights).to(device)
 
 
 def expand(pictures: list[str]) -> list[Path]:

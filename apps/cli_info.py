@@ -29,12 +29,18 @@ PACKAGES = (
 
 
 def info(
+    model: Annotated[
+        str | None, typer.Argument(help="A network: print its layers, memory, parameters, multiply-adds and views.")
+    ] = None,
     kernels: Annotated[
         bool, typer.Option("--kernels", help="List the operations: road, kernels, types, limits, figures.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Show versions, devices and the table of roads: which operation runs on Triton and which on torch."""
+    if model is not None:
+        show_network(model, as_json)
+        return
     from ..core import ops
 
     if kernels:
@@ -55,6 +61,51 @@ def info(
         table("devices", ("device", "name", "memory", "capability"), [tuple(row.values()) for row in devices()])
     )
     console.print(roads_table(roads))
+    console.print(f"networks (striate info NAME): {', '.join(networks())}")
+
+
+def networks() -> list[str]:
+    """Name the networks that classify pictures."""
+    from ..core.models import MODELS
+
+    return list(MODELS)
+
+
+def show_network(name: str, as_json: bool) -> None:
+    """Print the lecture's table of a network, for pictures of its own size and 1,000 classes (10 where it is small)."""
+    from ..core.models import MODELS, build, summarize
+
+    network = build(name, 1000 if name in MODELS and MODELS[name].image_size > 100 else 10)
+    model = MODELS[name]
+    summary = summarize(network, (model.channels, model.image_size, model.image_size))
+    rows = [{**vars(row), "memory": row.memory} for row in summary.rows]
+    if as_json:
+        totals = {"parameters": summary.parameters, "multiply_adds": summary.multiply_adds, "memory": summary.memory}
+        emit("info", network=name, layers=rows, **totals)
+        return
+    columns = ("output", "memory", "parameters", "multiply-adds", "stride", "sees")
+    lines = [
+        (
+            f"{row.name} {row.kind}", "x".join(map(str, row.shape)), short(row.memory), short(row.parameters),
+            short(row.multiply_adds), row.stride or None, row.receptive_field or "all",
+        )
+        for row in summary.rows
+        if row.parameters or "Pool" in row.kind or "Norm" in row.kind  # the others are in --json
+    ]  # fmt: skip
+    console = stdout()
+    console.print(table(name, ("layer", *columns), lines, numeric=columns))
+    console.print(
+        f"{summary.parameters:,} parameters, {summary.multiply_adds / 1e9:.2f} G multiply-adds, "
+        f"{summary.memory / 2**20:.1f} MiB of maps for one picture of {model.image_size} pixels"
+    )
+
+
+def short(number: int) -> str | None:
+    """Write 37752832 as 37.8 M; None, a dash, for 0."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("K", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number) if number else None
 
 
 def versions() -> dict[str, str | None]:

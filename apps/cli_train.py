@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.checks import DataError, UsageError
-from .console import emit, note, stdout, table
+from ..core.checks import UsageError
+from .console import note
 from .defaults import defaults
+from .runs import given, report, run_folder, save_config, with_saved
 from .training_bar import training_bar
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ RECIPE = defaults("core/recipe.py", "TrainingOptions")
 FIT = defaults("detection/detector.py", "Detector.fit")
 AUGMENTATION = defaults("core/augment.py", "Augmentation")
 RUNS = Path("runs/detect")
-CONFIG, STATE, BEST, LAST = "config.json", "state.safetensors", "best.safetensors", "last.safetensors"
 NO_SPLIT = "none"
 SPLITS = {"split": "train", "val_split": "val"}
 
@@ -90,7 +89,7 @@ def train(
     }
     from ..core.augment import Augmentation
 
-    run = run_folder(out, resume)
+    run = run_folder(RUNS, out, resume)
     if resume:
         asked = with_saved(run, asked)
     detector = detector_for(asked["data"].get("weights"), asked["detector"])
@@ -112,30 +111,7 @@ def train(
     except KeyboardInterrupt:
         note(f"go on with: striate detect train {data} --out {run} --resume")
         raise
-    report(detector, run, as_json)
-
-
-def given(**options: Any) -> dict[str, Any]:
-    """Return the options that were given; for the others the Python API's defaults hold."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def run_folder(out: Path | None, resume: bool) -> Path:
-    """Return the folder to train in, new unless the training in it is to go on.
-
-    Raises:
-        UsageError: nothing to resume, or a training there that would be overwritten.
-    """
-    if out is None:
-        if resume:
-            raise UsageError("--out with --resume", "no --out", "name the run folder: --out runs/detect/1 --resume")
-        taken = [int(path.name) for path in RUNS.glob("*") if path.name.isdigit()]
-        return RUNS / str(max(taken, default=0) + 1)
-    if resume and not (out / CONFIG).is_file():
-        raise UsageError("a run folder to resume", f"no {CONFIG} in {out}", "check --out, or leave out --resume")
-    if not resume and (out / STATE).exists():
-        raise UsageError("a new run folder", f"a training in {out}", "pass --resume to go on with it, or another --out")
-    return out
+    report("detect", detector.history_, run, as_json)
 
 
 def detector_for(weights: str | None, make: dict[str, Any]) -> Detector:
@@ -165,38 +141,3 @@ def datasets(
     for line in [*learn.report, *(judge.report if judge else [])]:
         note(line)
     return learn, judge
-
-
-def save_config(run: Path, config: dict[str, Any]) -> None:
-    """Write what was asked for into the run folder, for `--resume` and for people."""
-    from ..core.atomic import atomic_write
-
-    run.mkdir(parents=True, exist_ok=True)
-    atomic_write(run / CONFIG, lambda file: file.write((json.dumps(config, indent=2) + "\n").encode()))
-
-
-def with_saved(run: Path, asked: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what the training in `run` was asked for, with what was given now on top.
-
-    Raises:
-        DataError: the folder's config.json cannot be read.
-    """
-    try:
-        saved = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-        return {group: {**saved[group], **asked[group]} for group in asked}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"a readable {CONFIG} in {run}", repr(error), "train in a new folder") from error
-
-
-def report(detector: Detector, run: Path, as_json: bool) -> None:
-    """Print what came out: the folder, the weights, the figures of the best epoch."""
-    history = detector.history_
-    assert history is not None
-    best = next((row for row in history.rows if row["epoch"] == history.best_epoch), {})
-    files = {"best": str(run / BEST), "last": str(run / LAST)}
-    if as_json:
-        emit("detect", run=str(run), **files, epochs=len(history.rows), best_epoch=history.best_epoch, metrics=best)
-        return
-    stdout().print(table(f"best epoch of {len(history.rows)}", ("figure", "value"), best.items(), numeric=("value",)))
-    stdout().print(f"weights: {files['best']}")
-    stdout().print(f"run: {run}")

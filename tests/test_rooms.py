@@ -24,7 +24,7 @@ KERNEL_GROUND = tuple(
     for name in ("launch", "tiles", "geometry", "pointwise", "epilogue", "box_pairs", "running_softmax")
 )
 # Within core, from the ground up: each may import itself and what stands before it, and `checks`.
-STOREYS = ("checks", "folders", "kernels", "ops", "layers", "models")
+STOREYS = ("checks", "folders", "kernels", "ops", "layers", "tracing", "models")
 # Kernel files that may import others: the one that joins the convolutions to torch, and two that share a part.
 JOINING = {
     "striate.core.kernels.convolution": ("column_sums", "conv2d", "conv2d_backward", "depthwise"),

@@ -5,8 +5,8 @@ autograd with `differentiable`, and launches with `run`; the tests replace `run`
 would have been launched.
 
 Layout rule: feature maps enter and leave as (N, C, H, W) tensors in channels_last strides, or their like in one and
-three dimensions. Kernels compute their
-offsets from sizes, never from strides, because torch calls a map with C == 1 or H == W == 1 contiguous in both formats.
+three dimensions. Kernels compute their offsets from sizes, never from strides, because torch calls a map with C == 1
+or H == W == 1 contiguous in both formats.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from ..checks import UsageError, unknown
 # Decided here because `triton.jit` decides at decoration, when the families are imported.
 INTERPRETED: bool = bool(triton.knobs.runtime.interpret)
 
-# Offsets are int32 below this number of elements and int64 from it on (about 10 % more address work).
-INT32_LIMIT = INT32_MOST = 2**31
+# Offsets are int32 below this number of elements and int64 from it on (about 10 % more address work). The last tile
+# hangs over the end, and its numbers must not become negative: 65,536 is the largest tile.
+INT32_MOST = 2**31
+INT32_LIMIT = INT32_MOST - 65536
+MOST_PROGRAMS = (INT32_MOST - 1, 65535, 65535)  # along the axes of a grid; CUDA programming guide, compute capabilities
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 PRECISIONS = ("ieee", "tf32", "tf32x3")
@@ -38,8 +41,14 @@ def run(
     """Launch `kernel` on the device of its first argument.
 
     Raises:
-        UsageError: A CPU tensor, while triton is not interpreting.
+        UsageError: A CPU tensor, while triton is not interpreting; a grid that no device can launch.
     """
+    if any(programs > most for programs, most in zip(grid, MOST_PROGRAMS, strict=False)):
+        raise UsageError(
+            f"a grid of at most {' x '.join(f'{most:,}' for most in MOST_PROGRAMS)} programs",
+            f"{' x '.join(f'{programs:,}' for programs in grid)} for {kernel.__name__}",
+            'use smaller sizes, or take torch\'s road: with striate.core.ops.kernels("torch")',
+        )
     first = args[0]
     if first.is_cuda:
         with torch.cuda.device(first.device):
@@ -117,9 +126,9 @@ def empty_map(like: Tensor, shape: Sequence[int], dtype: torch.dtype | None = No
     return torch.empty((n, *sizes, c), dtype=dtype or like.dtype, device=like.device).movedim(-1, 1)
 
 
-def wide(*tensors: Tensor) -> bool:
-    """Return whether any tensor needs int64 offsets."""
-    return any(t.numel() >= INT32_LIMIT for t in tensors)
+def wide(*sizes: Tensor | int) -> bool:
+    """Return whether any tensor, or number of elements, needs int64 offsets."""
+    return any((size if isinstance(size, int) else size.numel()) >= INT32_LIMIT for size in sizes)
 
 
 def upcast(x: Tensor) -> bool:
@@ -131,7 +140,8 @@ def precision(name: str | None) -> str:
     """Return how float32 is multiplied: the given way, or the one torch's setting for cuDNN's convolutions names."""
     if name is None:
         # Not the older `allow_tf32`, which raises where somebody has set the newer names.
-        return "tf32" if torch.backends.cudnn.conv.fp32_precision == "tf32" else "ieee"
+        setting: str = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+        return "tf32" if setting == "tf32" else "ieee"
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     return name

@@ -4,7 +4,7 @@ Each subclasses its torch.nn namesake and replaces only the computation, so `our
 works in both directions, `isinstance(layer, nn.Conv2d)` holds, and torch's initializers and tools know them.
 """
 
-from .activation import LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from .activation import LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from .concat import Concat
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .dropout import DropConnectLinear, Dropout, Dropout2d
@@ -41,6 +41,7 @@ __all__ = [
     "LogSoftmax",
     "MaxPool2d",
     "ReLU",
+    "ReLU6",
     "RoIAlign",
     "RoIPool",
     "SiLU",

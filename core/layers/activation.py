@@ -40,3 +40,10 @@ class Tanh(nn.Tanh):
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.activation(input, "tanh")
+
+
+class ReLU6(nn.ReLU6):
+    """`torch.nn.ReLU6` through `ops.activation`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.activation(input, "relu6")

@@ -1,6 +1,7 @@
 """The one place that chooses between Triton and torch: see `switch` for how, the other files for the operations.
 
-The kernels answer in channels_last strides, whatever the input's; torch answers in the strides of its input.
+The kernels answer in channels_last strides, whatever the input's, but for `activation`, which keeps the strides of a
+dense input; torch answers in the strides of its input.
 """
 
 from .activation import ACTIVATIONS, SLOPED, activation
@@ -30,7 +31,18 @@ from .roi import roi_align, roi_pool
 from .sampling import affine_grid, grid_sample
 from .soft_nms import soft_nms
 from .softmax import log_softmax, softmax
-from .switch import ARCHITECTURES, OPERATIONS, SWITCHES, Operation, figures, kernels, roads, state, uses_triton
+from .switch import (
+    ARCHITECTURES,
+    OPERATIONS,
+    SWITCHES,
+    Operation,
+    figures,
+    float32_products,
+    kernels,
+    roads,
+    state,
+    uses_triton,
+)
 from .upsample import upsample
 from .yolo_decode import Candidates, yolo_decode
 
@@ -67,6 +79,7 @@ __all__ = [
     "dropout",
     "dropout2d",
     "figures",
+    "float32_products",
     "fused_conv2d",
     "fused_conv_transpose2d",
     "gram",
@@ -82,12 +95,12 @@ __all__ = [
     "nms",
     "nms_padded",
     "roads",
-    "state",
     "roi_align",
     "roi_pool",
     "sgd_step",
     "soft_nms",
     "softmax",
+    "state",
     "stochastic_pool2d",
     "upsample",
     "uses_triton",

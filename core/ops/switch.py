@@ -8,7 +8,8 @@ taken. Nothing slips back to torch in silence: what the kernels cannot do raises
 Both environment variables are read once, at the first operation: triton itself reads `TRITON_INTERPRET` only when it is
 first imported, and asking the environment costs 0.7 us a call, as much as the rest of the choice together.
 
-The kernels answer in channels_last strides, whatever the input's; torch answers in the strides of its input.
+The kernels answer in channels_last strides, whatever the input's, but for `activation`, which keeps the strides of a
+dense input; torch answers in the strides of its input.
 """
 
 from __future__ import annotations
@@ -139,11 +140,17 @@ def uses_triton(x: Tensor) -> bool:
     return reachable
 
 
+def float32_products() -> str:
+    """Return how kernels multiply float32 unless told otherwise: "tf32" or "ieee"."""
+    from ..kernels import launch
+
+    return launch.precision(None)
+
+
 def state(x: Tensor) -> tuple[Any, ...]:
     """Return what else than `x` decides which kernels run: road, float32 products, autocast."""
     kind = x.device.type
-    products = torch.backends.cudnn.conv.fp32_precision
-    return uses_triton(x), products, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
+    return uses_triton(x), float32_products(), torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
 
 
 def roads() -> dict[str, dict[str, str]]:

@@ -14,7 +14,8 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from ..checks import UsageError, unknown
-from .fuse import Tracer, add_in_place, fuse
+from ..tracing import Tracer
+from .fuse import add_in_place, fuse
 from .fused import FusedConv2d, onednn_has_fused_convolution
 from .graphs import CudaGraphs
 from .precision import has_bfloat16, to_bfloat16

@@ -52,13 +52,6 @@ IN_PLACE.add(operator.setitem)
 OURS = "striate.core.layers."
 
 
-class Tracer(fx.Tracer):
-    """Stops at layers, so that ours are seen as the torch.nn layers they are."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return not list(m.children())
-
-
 class Found(NamedTuple):
     """The nodes that one call replaces, apart from the convolution."""
 
@@ -90,8 +83,8 @@ def fuse(traced: fx.GraphModule) -> None:
         modules[name] = fused
         _rewrite(traced.graph, node, found)
     for node in traced.graph.nodes:  # only now is it known in which order the maps are read
-        if isinstance(fused := _module(node, modules), FusedConv2d) and len(node.args) == 2:
-            fused.overwrite = _may_overwrite(node.args[1], node, modules)
+        if isinstance(layer := _module(node, modules), FusedConv2d) and len(node.args) == 2:
+            layer.overwrite = _may_overwrite(node.args[1], node, modules)
     traced.delete_all_unused_submodules()
     traced.recompile()
 

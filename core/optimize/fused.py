@@ -77,8 +77,9 @@ class FusedConv2d(nn.Module):
     def _step_by_step(self, x: Tensor, other: Tensor | None) -> Tensor:
         if other is not None and not self._holds(x, other):
             return self._activate(ops.conv2d(x, self.weight, self.bias, *self.window) + other)
-        rest = {"residual": other, "activation": self.activation, "slope": self.slope}
-        return ops.fused_conv2d(x, self.weight, self.bias, *self.window, **rest)
+        return ops.fused_conv2d(
+            x, self.weight, self.bias, *self.window, residual=other, activation=self.activation, slope=self.slope
+        )
 
     def _activate(self, y: Tensor) -> Tensor:
         return y if self.activation is None else ops.activation(y, self.activation, self.slope, inplace=True)

@@ -1,0 +1,222 @@
+"""`striate classify`: train, measure and use a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.checks import ImageError, UsageError
+from .cli_detect import Device, Json, Weights, check_device, expand
+from .console import emit, error_fields, exit_code, note, show_error, stdout, table
+from .defaults import defaults
+from .groups import Group
+from .runs import given, report, run_folder, save_config, with_saved
+from .training_bar import training_bar
+
+if TYPE_CHECKING:
+    from ..core.classifier import Classifier
+    from ..core.datasets.classes import ClassDataset
+
+app = typer.Typer(cls=Group, no_args_is_help=True, help="One class for a picture: train, val, predict.")
+
+MAKE = defaults("core/classifier.py", "Classifier.__init__")
+FIT = defaults("core/classifier.py", "Classifier.fit")
+RECIPE = defaults("core/recipe.py", "TrainingOptions")
+RUNS = Path("runs/classify")
+NO_SPLIT = "none"
+
+Data = Annotated[Path, typer.Argument(help="Folder of class folders, MNIST's idx files, CIFAR's .bin files or .npz.")]
+
+
+def _option(name: str, help: str) -> Any:
+    """An option whose default is the Python API's: it is shown here, and applied there."""
+    return typer.Option(help=help, show_default={**FIT, **MAKE, **RECIPE}[name])
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default=f"{RUNS}/ and a number")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out, same options.")] = False,
+    weights: Annotated[str | None, typer.Option(help="Start from these weights, by name or path.")] = None,
+    network: Annotated[str | None, _option("network", "Name of the network; `striate info` lists them.")] = None,
+    image_size: Annotated[int | None, _option("image_size", "Side of the square that the network sees.")] = None,
+    channels: Annotated[int | None, _option("channels", "1 grey, 3 colour.")] = None,
+    views: Annotated[str | None, _option("views", "one, or flip: average with the mirror image.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Of the network's last layers.", show_default="its own")] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Of each channel, as 0.5,0.5,0.5.", show_default="the data's")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Of each channel.", show_default="the data's")] = None,
+    augmentation: Annotated[str | None, _option("augmentation", "none, digits, objects or photos.")] = None,
+    smoothing: Annotated[float | None, _option("smoothing", "Label smoothing, 0 to 1.")] = None,
+    class_weights: Annotated[bool | None, _option("class_weights", "Weigh rare classes more.")] = None,
+    l1: Annotated[float | None, _option("l1", "Strength of the sum of absolute weights.")] = None,
+    train_layers: Annotated[int | None, _option("train_layers", "Train the last so many layers only.")] = None,
+    epochs: Annotated[int | None, _option("epochs", "Passes over the pictures.")] = None,
+    batch_size: Annotated[int | None, _option("batch_size", "Pictures in a step.")] = None,
+    learning_rate: Annotated[float | None, _option("learning_rate", "Highest learning rate.")] = None,
+    optimizer: Annotated[str | None, _option("optimizer", "adamw, adam or sgd.")] = None,
+    momentum: Annotated[float | None, _option("momentum", "Of SGD; Adam's beta1.")] = None,
+    schedule: Annotated[str | None, _option("schedule", "cosine, step, plateau or constant.")] = None,
+    warmup_epochs: Annotated[float | None, _option("warmup_epochs", "Epochs of growing learning rate.")] = None,
+    weight_decay: Annotated[float | None, _option("weight_decay", "L2; not on norms and biases.")] = None,
+    ema_decay: Annotated[float | None, _option("ema_decay", "Of the averaged weights; 0 for none.")] = None,
+    clip_norm: Annotated[float | None, _option("clip_norm", "Longest gradient; 0 for no clipping.")] = None,
+    patience: Annotated[int | None, _option("patience", "Stop after so many epochs without progress; 0 never.")] = None,
+    precision: Annotated[str | None, _option("precision", "fp32, bf16 or fp16.")] = None,
+    device: Annotated[str | None, _option("device", "auto, cpu or cuda.")] = None,
+    workers: Annotated[int | None, _option("workers", "Processes that prepare pictures.")] = None,
+    seed: Annotated[int | None, _option("seed", "Seed of everything.")] = None,
+    val_split: Annotated[
+        str | None,
+        typer.Option(help=f"Pictures to judge by: a split, a share such as 0.1, or {NO_SPLIT!r}.", show_default="val"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier: history, best.safetensors and last.safetensors are written after every epoch."""
+    asked = {
+        "classifier": given(
+            network=network, image_size=image_size, channels=channels, views=views, mean=mean, std=std, dropout=dropout
+        ),
+        "data": given(weights=weights, val_split=val_split),
+        "fit": given(
+            augmentation=augmentation, smoothing=smoothing, class_weights=class_weights, l1=l1,
+            train_layers=train_layers, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            optimizer=optimizer, momentum=momentum, schedule=schedule, warmup_epochs=warmup_epochs,
+            weight_decay=weight_decay, ema_decay=ema_decay, clip_norm=clip_norm, patience=patience,
+            precision=precision, device=device, workers=workers, seed=seed,
+        ),
+    }  # fmt: skip
+    run = run_folder(RUNS, out, resume)
+    if resume:
+        asked = with_saved(run, asked)
+    classifier = classifier_for(asked["data"].get("weights"), asked["classifier"])
+    learn, judge = datasets(data, asked["data"].get("val_split"))
+    save_config(run, {**asked, "path": str(data)})
+    note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
+    try:
+        with training_bar() as on_progress:
+            classifier.fit(learn, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **asked["fit"])
+    except KeyboardInterrupt:
+        note(f"go on with: striate classify train {data} --out {run} --resume")
+        raise
+    report("classify", classifier.history_, run, as_json)
+
+
+@app.command()
+def val(
+    data: Data,
+    weights: Weights,
+    split: Annotated[str, typer.Option(help="Which part of the data set.")] = "val",
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure a classifier on a split of a data set: top-1, top-5, calibration, per class."""
+    from ..core.datasets.load_classes import load_classes
+
+    classifier = load_classifier(weights, device)
+    dataset = load_classes(data, split, names=classifier.names)
+    for line in dataset.report:
+        note(line)
+    metrics = classifier.evaluate(dataset)
+    if as_json:
+        emit("classify", metrics=metrics, data=str(data), split=split, weights=weights, pictures=len(dataset))
+        return
+    whole = [(name, value) for name, value in metrics.items() if not isinstance(value, dict | list)]
+    stdout().print(table(f"{weights} on {split}, {len(dataset)} pictures", ("figure", "value"), whole, ("value",)))
+    columns = ("precision", "recall", "f1", "count")
+    rows = ((name, *figures.values()) for name, figures in metrics["per_class"].items())
+    stdout().print(table("per class", ("class", *columns), rows, numeric=columns))
+
+
+@app.command()
+def predict(
+    pictures: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
+    weights: Weights,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Name what pictures show."""
+    paths = expand(pictures)
+    classifier = load_classifier(weights, device)
+    results: list[dict[str, Any]] = []
+    code = 0
+    for path in paths:
+        try:
+            found = classifier.predict(path)
+        except ImageError as problem:
+            code = exit_code(problem)
+            show_error(problem, as_json)
+            results.append({"source": str(path), "error": error_fields(problem)})
+            continue
+        results.append(found.to_dict())
+        if not as_json:
+            stdout().print(f"{path}: {found}")
+    if as_json:
+        emit("classify", weights=weights, names=list(classifier.names), results=results)
+    if code:
+        raise typer.Exit(code)
+
+
+def load_classifier(weights: str, device: str) -> Classifier:
+    """Return the classifier for a name or path, on a device.
+
+    Raises:
+        UsageError: an unknown device, or one this machine lacks.
+    """
+    from ..core.classifier import Classifier
+
+    check_device(device)
+    return Classifier.from_pretrained(weights).to(device)
+
+
+def classifier_for(weights: str | None, make: dict[str, Any]) -> Classifier:
+    """Return a new classifier, or one that starts from weights.
+
+    Raises:
+        UsageError: a network together with weights, which have one, or a mean that is no list of numbers.
+    """
+    from ..core.classifier import Classifier
+
+    if weights is not None and make:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in make)
+        raise UsageError("either --weights or another network", f"--weights with {named}", f"drop {named}")
+    if weights is not None:
+        return Classifier.from_pretrained(weights)
+    make = dict(make)
+    for name in ("mean", "std"):
+        if name in make:
+            make[name] = numbers(name, make[name])
+    if "dropout" in make:
+        make["options"] = {"dropout": make.pop("dropout")}
+    return Classifier(**make)
+
+
+def numbers(name: str, text: str) -> tuple[float, ...]:
+    """Read "0.5,0.5,0.5".
+
+    Raises:
+        UsageError: anything else.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--{name} as numbers between commas", repr(text), f"write --{name} 0.5,0.5,0.5") from None
+
+
+def datasets(data: Path, val_split: str | None) -> tuple[ClassDataset, ClassDataset | None]:
+    """Read the pictures to learn from and to judge by, and tell which files were left out."""
+    from ..core.datasets.load_classes import list_class_splits, load_classes
+
+    learn = load_classes(data, "train")
+    judge = None
+    if val_split is not None and val_split.replace(".", "", 1).isdigit():
+        learn, judge = learn.split_off(float(val_split))
+    elif val_split != NO_SPLIT and (val_split is not None or "val" in list_class_splits(data)):
+        judge = load_classes(data, val_split or "val", names=learn.names)
+    for line in [*learn.report, *(judge.report if judge else [])]:
+        note(line)
+    return learn, judge

@@ -1,0 +1,188 @@
+"""Weights that others trained, read without executing anything: .pth, .safetensors, .npz.
+
+    classifier = borrow_classifier("resnet18-f37072fd.pth", "resnet18", names=imagenet_names)
+
+A .pth is a pickle; torch's weights-only unpickler builds tensors and plain containers and refuses everything else.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from .checks import CheckpointError, UsageError, unknown
+from .class_network import Normalized
+from .classifier import Classifier
+from .models import MODELS, build
+
+MOST_BYTES = 4 * 2**30
+"""Largest sum of tensors that is read: VGG-19 has 0.6 GB; a few bytes can claim to be terabytes."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet, as torchvision's networks expect their pictures."""
+ORDERS = ("rgb", "bgr")
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read named tensors as float32.
+
+    Args:
+        path: A .pth or .pt with a state_dict (alone or under "state_dict" or "model"), a .safetensors or an .npz.
+            Quantized arrays, NAME/w with NAME/w_scale and NAME/w_zero, come back as NAME.weight and NAME.bias.
+
+    Raises:
+        CheckpointError: A file that is missing, damaged, too large, or holds something else than tensors.
+    """
+    path = Path(path)
+    readers = {".pth": _read_torch, ".pt": _read_torch, ".safetensors": _read_safetensors, ".npz": _read_npz}
+    if path.suffix.lower() not in readers:
+        raise unknown("suffix", path.suffix, readers, CheckpointError)
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes")
+        state = readers[path.suffix.lower()](path)
+    except (
+        OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, pickle.UnpicklingError,
+        zipfile.BadZipFile, SafetensorError,
+    ) as error:  # fmt: skip
+        if isinstance(error, CheckpointError):
+            raise
+        got = f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        fix = "fetch it again, or save its state_dict"
+        raise CheckpointError("an undamaged file of named tensors", got, fix) from error
+    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad or not state:
+        got = f"NaN or infinity in {', '.join(bad[:5])}" if bad else "none"
+        raise CheckpointError("finite tensors", f"{got} in {path}", "fetch the file again")
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def load_into(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load tensors into a network: by name, or where no name is known and all shapes fit, in order.
+
+    Raises:
+        CheckpointError: Tensors that are missing, left over or of another shape; the network keeps its weights.
+    """
+    own = network.state_dict()
+    if not set(own) & set(state) and len(own) == len(state):
+        pairs = zip(own.items(), state.values(), strict=True)
+        # A last layer may come as the 1x1 convolution that it is.
+        state = {name: t.reshape(mine.shape) if t.numel() == mine.numel() else t for (name, mine), t in pairs}
+    state = {name: t for name, t in state.items() if not (name.endswith("num_batches_tracked") and name not in own)}
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    extra = [name for name in state if name not in own]
+    other = [
+        f"{name} {tuple(t.shape)} for {tuple(own[name].shape)}"
+        for name, t in state.items()
+        if name in own and t.shape != own[name].shape
+    ]
+    if missing or extra or other:
+        parts = (("missing", missing), ("left over", extra), ("of another shape", other))
+        got = "; ".join(f"{len(names)} {what}: {', '.join(names[:3])}" for what, names in parts if names)
+        raise CheckpointError("the tensors of this network", got, "check the network's name and its options")
+    network.load_state_dict(state, strict=False)
+
+
+def borrow_classifier(
+    path: str | Path,
+    network: str,
+    *,
+    names: Iterable[str] = (),
+    mean: Iterable[float] = MEAN,
+    std: Iterable[float] = STD,
+    order: str = "rgb",
+    first_class: int = 0,
+    **keywords: Any,
+) -> Classifier:
+    """Make a classifier of weights that others trained.
+
+    Args:
+        path: See `read_state`.
+        network: A key of `core.models.MODELS`.
+        names: Class names; empty gives "class 0", "class 1", ...
+        mean: Of each RGB channel, in [0, 1], as the network expects it; for 0 to 255 divide by 255.
+        std: Likewise; 1 / 255 for networks that take 0 to 255.
+        order: "bgr" for networks of OpenCV and Caffe: the first layer's filters are turned around.
+        first_class: Outputs before it are dropped; 1 where TensorFlow's networks have "background".
+        keywords: Those of `Classifier`, such as image_size and options.
+
+    Raises:
+        CheckpointError: See `read_state` and `load_into`.
+        UsageError: An unknown network or order.
+    """
+    if order not in ORDERS:
+        raise unknown("order", order, ORDERS)
+    if network not in MODELS:
+        raise unknown("network", network, MODELS)
+    state = read_state(path)
+    first, *last = _ends(state, network, keywords.get("options") or {})
+    if order == "bgr":
+        state[first] = state[first].flip(1)
+    for name in last:
+        state[name] = state[name][first_class:]
+    classes = len(state[last[0]])
+    names = tuple(names) or tuple(f"class {i}" for i in range(classes))
+    if len(names) != classes:
+        raise UsageError(f"{classes} class names", f"{len(names)}", "pass one name for every output")
+    classifier = Classifier(names, network=network, mean=mean, std=std, **keywords)
+    built = classifier._build(names)
+    assert isinstance(built, Normalized)
+    load_into(built.network, state)
+    classifier._use(built)
+    return classifier
+
+
+def _ends(state: dict[str, Tensor], network: str, options: dict[str, Any]) -> tuple[str, str, str]:
+    """Return the names of the first layer's filters and of the last layer's weight and bias."""
+    plain = build(network, 2, **options)
+    own = list(plain.state_dict())
+    ends = own[0], f"{plain.head}.weight", f"{plain.head}.bias"
+    if not set(own) & set(state) and len(own) == len(state):  # in order
+        names = list(state)
+        ends = names[0], names[-2], names[-1]
+    missing = [name for name in ends if name not in state]
+    if missing or len(state[ends[1]]) != len(state[ends[2]]):
+        raise CheckpointError(f"the tensors of {network!r}", f"none called {', '.join(missing)}", "check its name")
+    return ends
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    found = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        found = found.get(key, found) if isinstance(found, dict) else found
+    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise ValueError("something else than a state_dict")
+    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    return safetensors.torch.load_file(path)
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    with zipfile.ZipFile(path) as archive:  # before numpy allocates what the headers claim
+        for entry in archive.infolist():
+            with archive.open(entry) as file:
+                header = HEADERS[np.lib.format.read_magic(file)]
+                shape, _, dtype = header(file)
+            if int(np.prod(shape, dtype=object)) * dtype.itemsize > min(entry.file_size, MOST_BYTES):
+                raise ValueError(f"{entry.filename} claims {shape} of {dtype}")
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    if not any(name.endswith("/w_scale") for name in arrays):
+        return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    state = {}
+    for name in sorted(key.removesuffix("/w") for key in arrays if key.endswith("/w")):
+        weight = arrays[f"{name}/w"].astype(np.float32) - np.float32(arrays[f"{name}/w_zero"])
+        state[f"{name}.weight"] = torch.from_numpy(weight * np.float32(arrays[f"{name}/w_scale"]))
+        state[f"{name}.bias"] = torch.from_numpy(np.array(arrays[f"{name}/b"], np.float32))
+    return state

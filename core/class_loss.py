@@ -1,0 +1,62 @@
+"""The loss of one batch of `ClassPictures`: augmentation on the device, mixing, cross-entropy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import ops
+from .augment_batch import BatchAugmentation, augment_batch, mix_batch
+from .counter_random import uniforms
+
+
+@dataclass
+class ClassLoss:
+    """Augments a batch and compares the network's scores with the labels.
+
+    Attributes:
+        augmentation: How pictures are changed; a function of (seed, epoch, picture).
+        image_size: Side of the square that the network sees.
+        classes: Number of classes.
+        seed: Seed of the augmentation.
+        smoothing: Label smoothing.
+        weights: (classes,) weights, or None.
+        l1: Strength of the sum of absolute weights.
+    """
+
+    augmentation: BatchAugmentation
+    image_size: int
+    classes: int
+    seed: int = 0
+    smoothing: float = 0.0
+    weights: Tensor | None = None
+    l1: float = 0.0
+
+    def __call__(self, model: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
+        images, labels = self._changed(batch), batch["labels"]
+        weights = None if self.weights is None else self.weights.to(images.device)
+        if self.augmentation.mixup or self.augmentation.cutmix:
+            key = uniforms(self.seed, -1 - batch["epoch"], batch["indices"][:1].cpu().numpy(), 1)
+            generator = torch.Generator().manual_seed(int(key[0, 0] * 2**24))
+            shares = torch.nn.functional.one_hot(labels, self.classes).float()
+            images, shares = mix_batch(images, shares, self.augmentation, generator)
+            scores = model(images).float()
+            loss = torch.nn.functional.cross_entropy(scores, shares, weights, label_smoothing=self.smoothing)
+        else:
+            loss = ops.cross_entropy(model(images).float(), labels, weights, label_smoothing=self.smoothing)
+        terms = {"class": loss}
+        if self.l1:
+            terms["l1"] = self.l1 * torch.stack([p.abs().sum() for p in model.parameters() if p.ndim > 1]).sum()
+        return terms
+
+    def _changed(self, batch: dict[str, Any]) -> Tensor:
+        images = batch["images"].float() / 255
+        size = (self.image_size, self.image_size)
+        rows = uniforms(self.seed, batch["epoch"], batch["indices"].cpu().numpy(), self.augmentation.numbers(*size))
+        numbers = torch.from_numpy(np.ascontiguousarray(rows)).to(images.device)
+        changed = augment_batch(images, numbers, self.augmentation, size)
+        return changed.contiguous(memory_format=torch.channels_last)

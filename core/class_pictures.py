@@ -1,0 +1,104 @@
+"""Pictures for a classifier: how they get their one size, and what `core.training.fit` draws from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .datasets.classes import ClassDataset
+from .images import resize
+
+CACHE_BYTES = 2 * 1024**3
+"""Pictures from files are kept in memory, scaled, until they fill this much; the others are read again each time."""
+
+
+def square(image: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.uint8]:
+    """Scale the shorter side of a picture (H, W, 3) to `side` and cut the middle: uint8 (channels, side, side).
+
+    One channel is the luma of OpenCV and ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B.
+    """
+    height, width = image.shape[:2]
+    if (height, width) != (side, side):
+        scale = side / min(height, width)
+        image = resize(image, (max(side, round(height * scale)), max(side, round(width * scale))))
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+        image = image[top : top + side, left : left + side]
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[None]
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+class ClassPictures:
+    """What `core.training.fit` draws from: a batch of (epoch, index) -> pictures of one size and their labels.
+
+    Args:
+        dataset: Where pictures and labels come from.
+        side: Height and width.
+        channels: 1 or 3.
+    """
+
+    def __init__(self, dataset: ClassDataset, side: int, channels: int) -> None:
+        self.dataset, self.side, self.channels = dataset, side, channels
+        self.cache: dict[int, NDArray[np.uint8]] = {}
+        self.free = CACHE_BYTES
+        self.whole = self._whole()
+
+    def _whole(self) -> NDArray[np.uint8] | None:
+        """All pictures (N, channels, side, side) where they lie in memory in this size already."""
+        given = self.dataset.pictures
+        if not isinstance(given, np.ndarray) or given.shape[1:3] != (self.side, self.side):
+            return None
+        if given.ndim == 3:
+            given = given[:, None]
+            return given if self.channels == 1 else np.broadcast_to(given, (len(given), 3, *given.shape[2:]))
+        return given.transpose(0, 3, 1, 2) if self.channels == 3 else None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[int, int]:
+        return key
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the keys: a batch is gathered at once in `collate`, picture by picture it took six times as long."""
+        return keys
+
+    def collate(self, samples: list[tuple[int, int]]) -> dict[str, Any]:
+        """Join samples: images uint8 (N, channels, side, side), labels and indices (N,), the epoch, sources."""
+        indices = np.array([index for _, index in samples])
+        return {
+            "images": self.images(indices),
+            "labels": torch.from_numpy(self.dataset.labels[indices]),
+            "indices": torch.from_numpy(indices),
+            "epoch": samples[0][0],
+            "sources": [self.dataset.source(i) for i in indices.tolist()],
+        }
+
+    def images(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """Return pictures, uint8 (N, channels, side, side)."""
+        if self.whole is not None:
+            return torch.from_numpy(np.ascontiguousarray(self.whole[indices]))
+        return torch.from_numpy(np.stack([self._read(int(i)) for i in indices]))
+
+    def _read(self, index: int) -> NDArray[np.uint8]:
+        picture = self.cache.get(index)
+        if picture is None:
+            picture = square(self.dataset.image(index), self.side, self.channels)
+            if picture.nbytes <= self.free:
+                self.cache[index] = picture
+                self.free -= picture.nbytes
+        return picture
+
+
+def statistics(pictures: ClassPictures, most: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel over at most `most` pictures, in [0, 1]."""
+    step = max(1, len(pictures) // most)
+    values = pictures.images(np.arange(0, len(pictures), step)).double() / 255
+    mean, std = values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp(min=1e-3)
+    return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())

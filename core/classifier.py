@@ -1,0 +1,300 @@
+"""`Classifier`: learn classes from labelled pictures, name them on others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .augment_batch import PRESETS, BatchAugmentation
+from .checks import DataError, UsageError, fraction, unknown
+from .class_loss import ClassLoss
+from .class_metrics import class_figures
+from .class_network import Normalized, average_views, class_balance, freeze_all_but, start_from, with_dropout
+from .class_pictures import ClassPictures, square, statistics
+from .classification import Classification
+from .datasets.classes import ClassDataset
+from .datasets.load_classes import load_classes, training_class_splits
+from .estimator import Estimator
+from .history import History, Progress
+from .images import Source, load_image
+from .models import MODELS, build
+from .optimize import PRECISIONS, Optimized, optimize
+from .recipe import make_options
+from .training import fit
+
+BATCH = 256
+VIEWS = ("one", "flip")
+
+
+class Classifier(Estimator):
+    """A convolutional network that names what a picture shows.
+
+    Args:
+        names: Class names by class id; empty takes them from the data given to `fit`.
+        network: A key of `core.models.MODELS`.
+        image_size: Side of the square that the network sees; None is the network's own.
+        channels: 1 for grey, 3 for colour; None is the network's own.
+        options: The network's own keywords, such as {"dropout": 0.5}.
+        mean: Of each channel, subtracted from pictures in [0, 1]; None takes the training pictures'.
+        std: Of each channel, divided by; None likewise.
+        views: "one", or "flip" to average over the picture and its mirror image.
+        precision: See `core.optimize.optimize`.
+
+    `save`, `load`, `from_pretrained` and `to` are `core.estimator.Estimator`'s.
+
+    Attributes:
+        network_: Takes pictures in [0, 1] and gives scores (N, classes); None before `fit` or `load`.
+        history_: What the last `fit` did; None before.
+
+    Example:
+        >>> Classifier(names=("cat", "dog"), network="lenet5").image_size
+        28
+    """
+
+    task = "classify"
+
+    def __init__(
+        self,
+        names: Iterable[str] = (),
+        *,
+        network: str = "small",
+        image_size: int | None = None,
+        channels: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        mean: Iterable[float] | None = None,
+        std: Iterable[float] | None = None,
+        views: str = "one",
+        precision: str = "auto",
+    ) -> None:
+        if network not in MODELS:
+            raise unknown("network", network, MODELS)
+        if views not in VIEWS:
+            raise unknown("views", views, VIEWS)
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        self.names, self.network = tuple(names), network
+        self.image_size = image_size or MODELS[network].image_size
+        self.channels = channels or MODELS[network].channels
+        if self.channels not in (1, 3) or not 8 <= self.image_size <= 4096:
+            got = f"{self.channels} channels of {self.image_size} pixels"
+            raise UsageError("1 or 3 channels of 8 to 4096 pixels", got, "change channels or image_size")
+        self.options = dict(options or {})
+        self.mean = None if mean is None else tuple(mean)
+        self.std = None if std is None else tuple(std)
+        self.views, self.precision = views, precision
+        self.network_: nn.Module | None = None
+        self.history_: History | None = None
+        self.device = torch.device("cpu")
+        self._fast: Optimized | None = None
+
+    @property
+    def class_layers(self) -> str:  # type: ignore[override]
+        """What the names of the tensors contain that depend on the classes."""
+        return f"network.{build(self.network, 2, self.channels, **self.options).head}."
+
+    @property
+    def side(self) -> int:
+        """Side of the square that is cut from a picture; the network sees the middle `image_size` of it."""
+        return round(self.image_size / MODELS[self.network].shown)
+
+    def _build(self, names: tuple[str, ...]) -> Normalized:
+        try:
+            network = build(self.network, len(names), self.channels, **self.options)
+        except TypeError as error:
+            raise UsageError(f"options of {self.network!r}", str(error), "see its class in core.models") from error
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        zeros, ones = (0.0,) * self.channels, (1.0,) * self.channels
+        return Normalized(network, self.mean or zeros, self.std or ones)
+
+    def _use(self, network: nn.Module | None) -> None:
+        super()._use(network)
+        self._fast = None  # a fast copy of the network before
+
+    def fit(
+        self,
+        data: ClassDataset | str | Path,
+        *,
+        val: ClassDataset | None = None,
+        run_dir: str | Path | None = None,
+        resume: bool = False,
+        augmentation: BatchAugmentation | str = "none",
+        smoothing: float = 0.0,
+        class_weights: bool = False,
+        l1: float = 0.0,
+        train_layers: int | None = None,
+        monitor: str = "top1",
+        on_progress: Callable[[Progress], None] | None = None,
+        **options: Any,
+    ) -> Classifier:
+        """Learn from labelled pictures; the weights of the best epoch on `val` are kept.
+
+        A classifier that has weights goes on from them; for other classes only the last layer starts anew. One whose
+        training fails or is interrupted stays as it was.
+
+        Args:
+            data: A dataset, or the folder of one: then its splits "train" and, if there is one, "val" are taken.
+            val: Pictures to judge by; None judges by the training loss.
+            run_dir: Folder for history, weights and the state to resume from; None writes nothing.
+            resume: Go on with the training in `run_dir`.
+            augmentation: How pictures are changed, or a key of `core.augment_batch.PRESETS`.
+            smoothing: Label smoothing, in [0, 1].
+            class_weights: Weigh classes by the inverse of how often they occur.
+            l1: Strength of the sum of absolute weights; L2 is `weight_decay`.
+            train_layers: Train this many of the last layers that have weights and freeze the others; None trains all.
+            monitor: The figure that decides which epoch is best: "top1", "loss" or "val_loss".
+            on_progress: Called after every step and epoch.
+            options: Fields of `core.recipe.TrainingOptions`: epochs, batch_size, learning_rate, ...
+
+        Raises:
+            UsageError: An option that does not exist or is out of range.
+            DataError: No pictures, or classes that the classifier does not have.
+            TrainingError: The loss is not finite.
+        """
+        recipe = make_options(**options)
+        fraction("smoothing", smoothing)
+        if isinstance(augmentation, str):
+            if augmentation not in PRESETS:
+                raise unknown("augmentation", augmentation, PRESETS)
+            augmentation = PRESETS[augmentation]
+        train, val = training_class_splits(data, val, self.names, fixed=self.network_ is None)
+        pictures = ClassPictures(train, self.side, self.channels)
+        before = self.names, self.network_, self.mean, self.std
+        if self.mean is None or self.std is None:
+            self.mean, self.std = statistics(pictures)
+        fresh = self.network_ is None
+        self._start(train.names, recipe.seed)
+        network = copy.deepcopy(self._trained())
+        if fresh and isinstance(network, Normalized):
+            start_from(network, pictures)
+        if train_layers is not None:
+            freeze_all_but(network, train_layers)
+        weights = class_balance(train) if class_weights else None
+        loss = ClassLoss(augmentation, self.image_size, len(train.names), recipe.seed, smoothing, weights, l1)
+        try:
+            self.history_ = fit(
+                network,
+                pictures,
+                loss,
+                options=recipe,
+                validate=None if val is None else lambda model: self._validate(model, val),
+                monitor="loss" if val is None else monitor,
+                run_dir=None if run_dir is None else Path(run_dir),
+                resume=resume,
+                identity={
+                    "network": [self.network, self.image_size, self.channels, repr(self.options), *train.names],
+                    "augmentation": asdict(augmentation),
+                    "loss": [smoothing, class_weights, l1, train_layers],
+                    "data": train.fingerprint(),
+                },
+                save_weights=lambda model, path: self._save(model, path),
+                on_progress=on_progress,
+            )
+        except BaseException:
+            self.names, _, self.mean, self.std = before
+            self._use(before[1])
+            raise
+        network.requires_grad_(True)
+        self._use(network)
+        return self
+
+    @overload
+    def predict(self, source: list[Source], *, channels: str = "rgb") -> list[Classification]: ...
+
+    @overload
+    def predict(self, source: Source, *, channels: str = "rgb") -> Classification: ...
+
+    def predict(self, source: Source | list[Source], *, channels: str = "rgb") -> Classification | list[Classification]:
+        """Name what a picture shows, or each of a list.
+
+        Args:
+            source: Path, bytes, PIL picture, array or tensor; see `core.images.load_image`.
+            channels: Order of arrays, "rgb" or "bgr".
+
+        Raises:
+            ModelError: A classifier without weights.
+            ImageError: A picture that cannot be read.
+        """
+        sources = source if isinstance(source, list) else [source]
+        found = [
+            Classification(row, self.names, str(one) if isinstance(one, str | Path) else None)
+            for one, row in zip(sources, self.predict_proba(sources, channels=channels), strict=True)
+        ]
+        return found if isinstance(source, list) else found[0]
+
+    def predict_proba(
+        self, sources: list[Source], *, channels: str = "rgb", dropout_samples: int = 0
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of the classes, float32 (len(sources), classes).
+
+        Args:
+            sources: As `predict`'s.
+            channels: As `predict`'s.
+            dropout_samples: Average over so many passes with dropout left on (Gal and Ghahramani 2016); 0 for none.
+        """
+        self._trained()
+        rows = []
+        for start in range(0, len(sources), BATCH):
+            part = [load_image(one, channels=channels) for one in sources[start : start + BATCH]]
+            images = torch.from_numpy(np.stack([square(one, self.side, self.channels) for one in part]))
+            rows.append(self._probabilities(images, dropout_samples))
+        return np.concatenate(rows) if rows else np.zeros((0, len(self.names)), np.float32)
+
+    def evaluate(self, data: ClassDataset | str | Path, split: str = "val") -> dict[str, Any]:
+        """Measure accuracy on labelled pictures.
+
+        Args:
+            data: A dataset, or the folder of one.
+            split: Which split of the folder.
+
+        Returns:
+            "top1", "top5", "loss", "calibration_error", "confusion", "per_class"; see `class_metrics.class_figures`.
+
+        Raises:
+            ModelError: A classifier without weights.
+            DataError: A dataset that cannot be read, or whose classes are not the classifier's.
+        """
+        dataset = data if isinstance(data, ClassDataset) else load_classes(data, split, names=self.names)
+        self._check_names(dataset)
+        pictures = ClassPictures(dataset, self.side, self.channels)
+        parts = np.split(np.arange(len(dataset)), np.arange(BATCH, len(dataset), BATCH))
+        rows = [self._probabilities(pictures.images(part)) for part in parts]
+        return class_figures(np.concatenate(rows), dataset.labels, self.names)
+
+    def _probabilities(self, images: Tensor, dropout_samples: int = 0) -> NDArray[np.float32]:
+        """Return probabilities of pictures uint8 (N, channels, side, side)."""
+        network = self._trained()
+        if dropout_samples:
+            return with_dropout(network, self._seen(images), dropout_samples)
+        seen = self._seen(images)
+        if self._fast is None:
+            self._fast = optimize(network, seen[:1], precision=self.precision)
+        return average_views(self._fast, seen, self.views)
+
+    def _seen(self, images: Tensor) -> Tensor:
+        """Turn pictures uint8 (N, channels, side, side) into what the network sees, on its device."""
+        offset = (self.side - self.image_size) // 2
+        middle = images[:, :, offset : offset + self.image_size, offset : offset + self.image_size]
+        return middle.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
+
+    def _validate(self, model: nn.Module, val: ClassDataset) -> dict[str, float]:
+        """Validation figures of a network in training."""
+        pictures = ClassPictures(val, self.side, self.channels)
+        device = next(model.parameters()).device
+        parts = np.split(np.arange(len(val)), np.arange(BATCH, len(val), BATCH))
+        fast = optimize(model, self._seen(pictures.images(parts[0])[:1]).to(device), precision=self.precision)
+        rows = [average_views(fast, self._seen(pictures.images(part)).to(device), self.views) for part in parts]
+        figures = class_figures(np.concatenate(rows), val.labels, self.names)
+        return {"top1": figures["top1"], "top5": figures["top5"], "val_loss": figures["loss"]}
+
+    def _check_names(self, dataset: ClassDataset) -> None:
+        if dataset.names != self.names:
+            fix = "read it with names=classifier.names"
+            raise DataError(f"pictures of the classes {self.names}", f"{dataset.names}", fix)
