@@ -14,7 +14,7 @@ from ..core.checks import UsageError
 from .console import emit, note
 from .server import flags
 
-HOME = Path(__file__).resolve().parent / "home.py"
+HOME = Path(__file__).resolve().parent / "pages" / "home.py"
 
 
 def serve(

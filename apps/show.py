@@ -76,6 +76,34 @@ def detect_command(picture: Picture, weights: str, options: dict[str, Any]) -> s
     return first + shlex.join([*words, "--out", "found"])
 
 
+def classify_python(weights: str) -> str:
+    """Write the program that names what a picture shows."""
+    lines = ["from striate.core.classifier import Classifier", ""]
+    lines += [
+        f"classifier = Classifier.from_pretrained({weights!r})",
+        'print(classifier.predict("picture.png").top(3))',
+    ]
+    return "\n".join(lines)
+
+
+def classify_command(weights: str) -> str:
+    """Write the command that does."""
+    return shlex.join(["striate", "classify", "predict", "picture.png", "--weights", weights])
+
+
+def mosaic(maps: NDArray[np.float32], columns: int = 8, most: int = 64) -> NDArray[np.uint8]:
+    """Lay maps (K, H, W) side by side as one grey picture; each spans black to white by itself."""
+    maps = maps[:most]
+    low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
+    grey = ((maps - low) / np.maximum(high - low, 1e-6) * 255).astype(np.uint8)
+    factor = max(1, 64 // grey.shape[1])
+    tiles = np.pad(
+        grey.repeat(factor, 1).repeat(factor, 2), ((0, -len(grey) % columns), (2, 2), (2, 2)), constant_values=255
+    )
+    rows = tiles.reshape(-1, columns, *tiles.shape[1:]).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(rows.reshape(-1, columns * tiles.shape[2]))
+
+
 def colours(count: int) -> list[str]:
     """Return the colours in which the boxes of the first `count` classes are drawn, as #rrggbb."""
     return ["#{:02x}{:02x}{:02x}".format(*colour_of(index)) for index in range(count)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from ..core.checks import StriateError
 
 if TYPE_CHECKING:
+    from ..core.classification import Classification
+    from ..core.classifier import Classifier
+    from ..core.estimator import Estimator
     from ..detection import Detections, Detector
 
 MAX_MODELS = 3  # a shipped detector takes about 15 MB in memory; three leave room to compare two of one's own
@@ -31,11 +34,26 @@ def detector(weights: str) -> Detector:
     Raises:
         ModelError: the weights do not exist or are damaged.
     """
-    from ..core.weights import resolve
+    return _model(weights, "detect")
 
-    path = Path(resolve(weights, task="detect"))
-    status = path.stat()
-    return _load(str(path), status.st_size, status.st_mtime_ns)
+
+def classifier(weights: str) -> Classifier:
+    """Return the classifier for a name or a path; as `detector`, but to predict use `classify`."""
+    return _model(weights, "classify")
+
+
+def classify(image: NDArray[np.uint8], weights: str) -> Classification:
+    """Name what a picture shows, uint8 (H, W, 3) RGB, waiting for the turn of this visitor."""
+    model = classifier(weights)
+    with _inference:
+        return model.predict(image)
+
+
+def first_maps(image: NDArray[np.uint8], weights: str) -> NDArray[np.float32]:
+    """Return what the first convolution makes of a picture, float32 (K, H, W); empty for a network without one."""
+    model = classifier(weights)
+    with _inference:
+        return model.first_maps(image)
 
 
 def detect(
@@ -77,10 +95,22 @@ def warm_up() -> None:
         return  # the page meets the same error and says what to do
 
 
+def _model(weights: str, task: str) -> Any:
+    from ..core.weights import resolve
+
+    path = Path(resolve(weights, task=task))
+    status = path.stat()
+    return _load(str(path), task, status.st_size, status.st_mtime_ns)
+
+
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner=False)
-def _load(path: str, size: int, mtime_ns: int) -> Detector:
+def _load(path: str, task: str, size: int, mtime_ns: int) -> Estimator:
     # Many tabs opened at once after a restart load it once: Streamlit holds a lock for each key (a test watches that).
     # Size and time of change are part of the cache's key: a file trained anew under the same name is loaded anew.
+    if task == "classify":
+        from ..core.classifier import Classifier
+
+        return Classifier.load(path)
     from ..detection import Detector
 
     return Detector.load(path)

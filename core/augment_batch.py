@@ -101,6 +101,15 @@ PRESETS = {
 }
 
 
+def preset(name: str | BatchAugmentation) -> BatchAugmentation:
+    """Return the augmentation of a name in `PRESETS`; one that is given whole comes back."""
+    if isinstance(name, BatchAugmentation):
+        return name
+    if name not in PRESETS:
+        raise unknown("augmentation", name, PRESETS)
+    return PRESETS[name]
+
+
 def augment_batch(images: Tensor, numbers: Tensor, options: BatchAugmentation, size: tuple[int, int]) -> Tensor:
     """Change every picture of a batch.
 

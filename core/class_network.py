@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .checks import UsageError
 from .class_pictures import ClassPictures
 from .datasets.classes import ClassDataset
+from .models import feature_maps
 
 
 class Normalized(nn.Module):
@@ -78,3 +79,12 @@ def with_dropout(network: nn.Module, images: Tensor, samples: int) -> NDArray[np
     with torch.inference_mode():
         passes = [noisy(images).float().softmax(1) for _ in range(samples)]
         return torch.stack(passes).mean(0).cpu().numpy()
+
+
+def first_maps(network: nn.Module, images: Tensor) -> NDArray[np.float32]:
+    """Return what the first convolution makes of one picture (1, C, H, W): float32 (K, H, W), (0, 1, 1) without one."""
+    first = next((name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None:
+        return np.zeros((0, 1, 1), np.float32)
+    with torch.inference_mode():
+        return feature_maps(network, [first])(images)[first][0].cpu().numpy()

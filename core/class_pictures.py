@@ -34,6 +34,36 @@ def square(image: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.uin
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
+def centred_ink(image: NDArray[np.uint8], side: int = 28, box: int = 20) -> NDArray[np.uint8]:
+    """Frame a drawing as MNIST frames its digits: ink in a box of 20 pixels, its centre of mass at pixel 14 of 28.
+
+    Args:
+        image: uint8 (H, W, 3), bright ink on black.
+        side: Of the result.
+        box: Longer side of the ink's bounding box in it.
+
+    Returns:
+        uint8 (side, side, 3); black for a picture without ink.
+
+    Source: the description on LeCun's page of MNIST.
+    """
+    ink = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    rows, columns = (np.flatnonzero(ink.max(axis) > 32) for axis in (1, 0))
+    frame = np.zeros((side, side), np.uint8)
+    if len(rows):
+        cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        scale = box / max(cut.shape)
+        height, width = (max(1, round(length * scale)) for length in cut.shape)
+        small = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        moments = cv2.moments(small)
+        middle = (moments["m10"] / max(moments["m00"], 1), moments["m01"] / max(moments["m00"], 1))
+        left, top = (
+            round(min(max(side / 2 - m, 0), side - n)) for m, n in zip(middle, (width, height), strict=True)
+        )
+        frame[top : top + height, left : left + width] = small
+    return np.repeat(frame[..., None], 3, 2)
+
+
 class ClassPictures:
     """What `core.training.fit` draws from: a batch of (epoch, index) -> pictures of one size and their labels.
 

@@ -13,11 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .augment_batch import PRESETS, BatchAugmentation
+from .augment_batch import BatchAugmentation, preset
 from .checks import DataError, UsageError, fraction, unknown
 from .class_loss import ClassLoss
 from .class_metrics import class_figures
-from .class_network import Normalized, average_views, class_balance, freeze_all_but, start_from, with_dropout
+from .class_network import (
+    Normalized,
+    average_views,
+    class_balance,
+    first_maps,
+    freeze_all_but,
+    start_from,
+    with_dropout,
+)
 from .class_pictures import ClassPictures, square, statistics
 from .classification import Classification
 from .datasets.classes import ClassDataset
@@ -160,10 +168,7 @@ class Classifier(Estimator):
         """
         recipe = make_options(**options)
         fraction("smoothing", smoothing)
-        if isinstance(augmentation, str):
-            if augmentation not in PRESETS:
-                raise unknown("augmentation", augmentation, PRESETS)
-            augmentation = PRESETS[augmentation]
+        augmentation = preset(augmentation)
         train, val = training_class_splits(data, val, self.names, fixed=self.network_ is None)
         pictures = ClassPictures(train, self.side, self.channels)
         before = self.names, self.network_, self.mean, self.std
@@ -246,6 +251,11 @@ class Classifier(Estimator):
             images = torch.from_numpy(np.stack([square(one, self.side, self.channels) for one in part]))
             rows.append(self._probabilities(images, dropout_samples))
         return np.concatenate(rows) if rows else np.zeros((0, len(self.names)), np.float32)
+
+    def first_maps(self, source: Source) -> NDArray[np.float32]:
+        """Return what the first convolution makes of a picture, float32 (K, H, W); (0, 1, 1) where there is none."""
+        images = torch.from_numpy(square(load_image(source), self.side, self.channels)[None])
+        return first_maps(self._trained(), self._seen(images))
 
     def evaluate(self, data: ClassDataset | str | Path, split: str = "val") -> dict[str, Any]:
         """Measure accuracy on labelled pictures.

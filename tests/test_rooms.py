@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("core", "detection", "segmentation", "style", "adversarial", "bow_baseline", "apps")
 TASKS = ("detection", "segmentation", "style", "adversarial", "bow_baseline")
 # Streamlit runs these files as scripts: they are never imported, and relative imports do not work in them.
-SCRIPTS = ("striate.apps.home", "striate.apps.pages")
+SCRIPTS = ("striate.apps.pages",)
 # What all kernel families stand on; one family does not import another.
 KERNEL_GROUND = tuple(
     f"striate.core.kernels.{name}"

@@ -24,7 +24,7 @@ from striate.core.checks import ModelError
 from striate.core.weights import WEIGHTS
 from striate.detection import Detections
 
-HOME = Path(striate.__file__).parent / "apps" / "home.py"
+HOME = Path(striate.__file__).parent / "apps" / "pages" / "home.py"
 NAMES = ("Platelets", "RBC", "WBC")
 
 
