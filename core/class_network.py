@@ -1,19 +1,16 @@
-"""What a classifier does with its network: normalization in front, what is trained, how scores become probabilities."""
+"""What a classifier does to its network: normalization in front, a start from data, frozen layers."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .checks import UsageError
 from .class_pictures import ClassPictures
 from .datasets.classes import ClassDataset
-from .models import feature_maps
 
 
 class Normalized(nn.Module):
@@ -59,32 +56,3 @@ def class_balance(train: ClassDataset) -> Tensor:
     """Weights of the classes: the inverse of how often they occur, with mean 1 over the pictures."""
     counts = np.maximum(np.bincount(train.labels, minlength=len(train.names)), 1)
     return torch.from_numpy((len(train) / (len(train.names) * counts)).astype(np.float32))
-
-
-def average_views(network: Callable[[Tensor], Tensor], images: Tensor, views: str) -> NDArray[np.float32]:
-    """Return probabilities from the mean of the scores over the views."""
-    with torch.inference_mode():
-        scores = network(images).float()
-        if views == "flip":
-            scores = (scores + network(images.flip(3)).float()) / 2
-        return scores.softmax(1).cpu().numpy()
-
-
-def with_dropout(network: nn.Module, images: Tensor, samples: int) -> NDArray[np.float32]:
-    """Return the mean of the probabilities over passes with dropout on."""
-    noisy = copy.deepcopy(network)
-    for module in noisy.modules():
-        if "drop" in type(module).__name__.lower():
-            module.train()
-    with torch.inference_mode():
-        passes = [noisy(images).float().softmax(1) for _ in range(samples)]
-        return torch.stack(passes).mean(0).cpu().numpy()
-
-
-def first_maps(network: nn.Module, images: Tensor) -> NDArray[np.float32]:
-    """Return what the first convolution makes of one picture (1, C, H, W): float32 (K, H, W), (0, 1, 1) without one."""
-    first = next((name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
-    if first is None:
-        return np.zeros((0, 1, 1), np.float32)
-    with torch.inference_mode():
-        return feature_maps(network, [first])(images)[first][0].cpu().numpy()

@@ -57,9 +57,7 @@ def centred_ink(image: NDArray[np.uint8], side: int = 28, box: int = 20) -> NDAr
         small = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         moments = cv2.moments(small)
         middle = (moments["m10"] / max(moments["m00"], 1), moments["m01"] / max(moments["m00"], 1))
-        left, top = (
-            round(min(max(side / 2 - m, 0), side - n)) for m, n in zip(middle, (width, height), strict=True)
-        )
+        left, top = (round(min(max(side / 2 - m, 0), side - n)) for m, n in zip(middle, (width, height), strict=True))
         frame[top : top + height, left : left + width] = small
     return np.repeat(frame[..., None], 3, 2)
 

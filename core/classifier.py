@@ -11,22 +11,14 @@ from typing import Any, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from .augment_batch import BatchAugmentation, preset
 from .checks import DataError, UsageError, fraction, unknown
+from .class_inference import BATCH, ClassInference
 from .class_loss import ClassLoss
-from .class_metrics import class_figures
-from .class_network import (
-    Normalized,
-    average_views,
-    class_balance,
-    first_maps,
-    freeze_all_but,
-    start_from,
-    with_dropout,
-)
-from .class_pictures import ClassPictures, square, statistics
+from .class_network import Normalized, class_balance, freeze_all_but, start_from
+from .class_pictures import ClassPictures, statistics
 from .classification import Classification
 from .datasets.classes import ClassDataset
 from .datasets.load_classes import load_classes, training_class_splits
@@ -34,11 +26,10 @@ from .estimator import Estimator
 from .history import History, Progress
 from .images import Source, load_image
 from .models import MODELS, build
-from .optimize import PRECISIONS, Optimized, optimize
+from .optimize import PRECISIONS
 from .recipe import make_options
 from .training import fit
 
-BATCH = 256
 VIEWS = ("one", "flip")
 
 
@@ -101,7 +92,7 @@ class Classifier(Estimator):
         self.network_: nn.Module | None = None
         self.history_: History | None = None
         self.device = torch.device("cpu")
-        self._fast: Optimized | None = None
+        self._inference: ClassInference | None = None
 
     @property
     def class_layers(self) -> str:  # type: ignore[override]
@@ -124,7 +115,7 @@ class Classifier(Estimator):
 
     def _use(self, network: nn.Module | None) -> None:
         super()._use(network)
-        self._fast = None  # a fast copy of the network before
+        self._inference = None  # its fast copy is of the network before
 
     def fit(
         self,
@@ -244,18 +235,15 @@ class Classifier(Estimator):
             channels: As `predict`'s.
             dropout_samples: Average over so many passes with dropout left on (Gal and Ghahramani 2016); 0 for none.
         """
-        self._trained()
-        rows = []
+        ready, rows = self._ready(), [np.zeros((0, len(self.names)), np.float32)]
         for start in range(0, len(sources), BATCH):
-            part = [load_image(one, channels=channels) for one in sources[start : start + BATCH]]
-            images = torch.from_numpy(np.stack([square(one, self.side, self.channels) for one in part]))
-            rows.append(self._probabilities(images, dropout_samples))
-        return np.concatenate(rows) if rows else np.zeros((0, len(self.names)), np.float32)
+            images = [load_image(one, channels=channels) for one in sources[start : start + BATCH]]
+            rows.append(ready.probabilities(images, dropout_samples))
+        return np.concatenate(rows)
 
     def first_maps(self, source: Source) -> NDArray[np.float32]:
         """Return what the first convolution makes of a picture, float32 (K, H, W); (0, 1, 1) where there is none."""
-        images = torch.from_numpy(square(load_image(source), self.side, self.channels)[None])
-        return first_maps(self._trained(), self._seen(images))
+        return self._ready().first_maps(load_image(source))
 
     def evaluate(self, data: ClassDataset | str | Path, split: str = "val") -> dict[str, Any]:
         """Measure accuracy on labelled pictures.
@@ -272,39 +260,20 @@ class Classifier(Estimator):
             DataError: A dataset that cannot be read, or whose classes are not the classifier's.
         """
         dataset = data if isinstance(data, ClassDataset) else load_classes(data, split, names=self.names)
-        self._check_names(dataset)
-        pictures = ClassPictures(dataset, self.side, self.channels)
-        parts = np.split(np.arange(len(dataset)), np.arange(BATCH, len(dataset), BATCH))
-        rows = [self._probabilities(pictures.images(part)) for part in parts]
-        return class_figures(np.concatenate(rows), dataset.labels, self.names)
-
-    def _probabilities(self, images: Tensor, dropout_samples: int = 0) -> NDArray[np.float32]:
-        """Return probabilities of pictures uint8 (N, channels, side, side)."""
-        network = self._trained()
-        if dropout_samples:
-            return with_dropout(network, self._seen(images), dropout_samples)
-        seen = self._seen(images)
-        if self._fast is None:
-            self._fast = optimize(network, seen[:1], precision=self.precision)
-        return average_views(self._fast, seen, self.views)
-
-    def _seen(self, images: Tensor) -> Tensor:
-        """Turn pictures uint8 (N, channels, side, side) into what the network sees, on its device."""
-        offset = (self.side - self.image_size) // 2
-        middle = images[:, :, offset : offset + self.image_size, offset : offset + self.image_size]
-        return middle.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
-
-    def _validate(self, model: nn.Module, val: ClassDataset) -> dict[str, float]:
-        """Validation figures of a network in training."""
-        pictures = ClassPictures(val, self.side, self.channels)
-        device = next(model.parameters()).device
-        parts = np.split(np.arange(len(val)), np.arange(BATCH, len(val), BATCH))
-        fast = optimize(model, self._seen(pictures.images(parts[0])[:1]).to(device), precision=self.precision)
-        rows = [average_views(fast, self._seen(pictures.images(part)).to(device), self.views) for part in parts]
-        figures = class_figures(np.concatenate(rows), val.labels, self.names)
-        return {"top1": figures["top1"], "top5": figures["top5"], "val_loss": figures["loss"]}
-
-    def _check_names(self, dataset: ClassDataset) -> None:
         if dataset.names != self.names:
             fix = "read it with names=classifier.names"
             raise DataError(f"pictures of the classes {self.names}", f"{dataset.names}", fix)
+        return self._ready().figures(dataset)
+
+    def _ready(self) -> ClassInference:
+        if self._inference is None:
+            self._inference = self._infer(self._trained())
+        return self._inference
+
+    def _infer(self, network: nn.Module) -> ClassInference:
+        return ClassInference(network, self.side, self.image_size, self.channels, self.views, self.precision)
+
+    def _validate(self, network: nn.Module, val: ClassDataset) -> dict[str, float]:
+        """Validation figures of a network in training."""
+        figures = self._infer(network).figures(val)
+        return {"top1": figures["top1"], "top5": figures["top5"], "val_loss": figures["loss"]}
