@@ -94,16 +94,34 @@ def make_options(**options: Any) -> TrainingOptions:
     return TrainingOptions(**options)
 
 
+def multiply(module: nn.Module, *, learning_rate: float = 1.0, weight_decay: float = 1.0) -> None:
+    """Multiply learning rate and weight decay of a module's parameters, those of its children included.
+
+    Discriminative rates (Howard and Ruder 2018): `multiply(network, learning_rate=0.1)`, then
+    `multiply(network.head, learning_rate=1.0)` for a layer that starts anew.
+    """
+    for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{name} multiplied by 0 or more", repr(value), "pass 0.1, say")
+    for child in module.modules():
+        child.multipliers = (learning_rate, weight_decay)  # type: ignore[assignment]
+
+
 def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
     """Build the optimizer; norms and biases (all parameters of one dimension) get no weight decay.
 
-    Its steps take the road of the parameters: torch's own on the CPU, one launch a group on a GPU.
+    Each group has a "rate", by which its learning rate is multiplied; see `multiply`. Its steps take the road of the
+    parameters: torch's own on the CPU, one launch a group on a GPU.
     """
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    seen: set[nn.Parameter] = set()
+    for module in model.modules():
+        for p in module.parameters(recurse=False):
+            if p.requires_grad and p not in seen:  # two modules may share one
+                seen.add(p)
+                rate, decay = getattr(module, "multipliers", (1.0, 1.0))
+                found.setdefault((rate, decay * options.weight_decay if p.ndim > 1 else 0.0), []).append(p)
+    groups = [{"params": ps, "weight_decay": decay, "rate": rate} for (rate, decay), ps in found.items()]
     if options.optimizer == "sgd":
         nesterov = options.momentum > 0
         return SGD(groups, options.learning_rate, momentum=options.momentum, nesterov=nesterov)

@@ -142,7 +142,7 @@ class _Run:
         sums: dict[str, float] = {}
         for step, batch in enumerate(self.loader):
             for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate(step, self.epoch)
+                group["lr"] = group.get("rate", 1.0) * self.learning_rate(step, self.epoch)
             terms = self.loss(self.model, batch)
             total = torch.stack(list(terms.values())).sum()
             values = {"loss": total.item(), **{f"{name}_loss": term.item() for name, term in terms.items()}}
@@ -266,7 +266,7 @@ class _Run:
                 steps=len(self.batches),
                 losses=losses,
                 metrics=metrics,
-                learning_rate=self.optimizer.param_groups[0]["lr"],
+                learning_rate=max(group["lr"] for group in self.optimizer.param_groups),
                 seconds=seconds,
                 eta_seconds=seconds * left / max(1, done - self.first_step),
                 notice=self.notice,

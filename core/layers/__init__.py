@@ -8,6 +8,8 @@ from .activation import LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from .concat import Concat
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .dropout import DropConnectLinear, Dropout, Dropout2d
+from .fill import FILLERS, fill
+from .highway import Highway
 from .linear import Linear
 from .losses import CrossEntropyLoss, LogSoftmax, Softmax
 from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormAct2d, LocalResponseNorm
@@ -17,6 +19,7 @@ from .sampling import SpatialTransformer
 from .upsample import Upsample
 
 __all__ = [
+    "FILLERS",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
@@ -35,6 +38,7 @@ __all__ = [
     "DropConnectLinear",
     "Dropout",
     "Dropout2d",
+    "Highway",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -51,4 +55,5 @@ __all__ = [
     "StochasticPool2d",
     "Tanh",
     "Upsample",
+    "fill",
 ]

@@ -5,7 +5,8 @@ import torch
 
 from striate.core.checks import UsageError
 from striate.core.layers import BatchNorm2d, Conv2d
-from striate.core.recipe import TrainingOptions, learning_rate, make_optimizer
+from striate.core.recipe import TrainingOptions, learning_rate, make_optimizer, multiply
+from striate.core.training import fit
 
 
 def rate(done: float, factor: float = 1.0, **options: object) -> float:
@@ -60,3 +61,41 @@ def test_norms_and_biases_do_not_decay(name: str) -> None:
 def test_options_out_of_range(options: dict, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         TrainingOptions(**options)
+
+
+def test_multiplied_rates_and_decays() -> None:
+    shared = torch.nn.Linear(4, 4)
+    model = torch.nn.Sequential(shared, torch.nn.Linear(4, 2), shared)
+    multiply(model, learning_rate=0.1, weight_decay=2)
+    multiply(model[1], learning_rate=1.0)
+    groups = make_optimizer(model, TrainingOptions(weight_decay=0.1)).param_groups
+    found = {(g["rate"], g["weight_decay"]): [tuple(p.shape) for p in g["params"]] for g in groups}
+    assert found == {(0.1, 0.2): [(4, 4)], (0.1, 0.0): [(4,)], (1.0, 0.1): [(2, 4)], (1.0, 0.0): [(2,)]}
+    with pytest.raises(UsageError, match="learning_rate multiplied by 0 or more; got -1"):
+        multiply(model, learning_rate=-1)
+
+
+def test_multiplied_rates_reach_the_steps() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    before = [layer.weight.detach().clone() for layer in model]
+    multiply(model[0], learning_rate=0.0)
+    torch.manual_seed(0)
+
+    class Rows:
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, key):
+            return torch.randn(3)
+
+        def collate(self, samples):
+            return {"x": torch.stack(samples), "sources": []}
+
+    fit(
+        model,
+        Rows(),
+        lambda m, batch: {"a": m(batch["x"]).square().mean()},
+        options=TrainingOptions(epochs=1, ema_decay=0),
+    )
+    assert torch.equal(model[0].weight, before[0])
+    assert not torch.equal(model[1].weight, before[1])
