@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..core.checks import StriateError, UsageError, unknown
-from . import cli_app, cli_bench, cli_classify, cli_detect, cli_info, cli_weights
+from . import cli_app, cli_bench, cli_classify, cli_detect, cli_doctor, cli_info, cli_weights
 from .console import INTERRUPTED, RUNTIME_ERROR, exit_code, note, show_error
 from .groups import Group
 
@@ -31,6 +31,7 @@ app.add_typer(cli_detect.app, name="detect")
 app.add_typer(cli_classify.app, name="classify")
 app.add_typer(cli_weights.app, name="weights")
 app.add_typer(cli_bench.app, name="bench")
+app.command("doctor")(cli_doctor.doctor)
 app.command("info")(cli_info.info)
 app.command("app")(cli_app.serve)
 app.command("samples")(cli_app.samples)

@@ -30,6 +30,7 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
 
     def __init__(self, count: int, batch_size: int, seed: int) -> None:
         self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
+        self.drop_last = True  # what accelerate asks when it gives each process its share
 
     def __len__(self) -> int:
         # A last batch of one picture would give batch norm nothing to normalise by, so what is left over waits for

@@ -3,6 +3,10 @@
 Every source of chance is a function of (seed, epoch, sample), never of what ran before, and the whole state is written
 after each epoch. So a training that was killed at any moment and resumed gives the same history as one that was not, on
 the CPU bit for bit.
+
+Started by `accelerate launch` or `torchrun` with several processes, each takes its share of every batch, so the loss
+curve is that of one process with the same batch size (batch norm sees the share alone, and mixing pairs within it).
+The first process validates and writes.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list
 from torch import Tensor, nn
 
 from .batches import Batch, KeyedBatches, Samples, make_loader
@@ -92,7 +97,17 @@ class _Run:
     ) -> None:
         # Accelerate keeps one state for the process and refuses a second training of another precision or device.
         AcceleratorState._reset_state(reset_partial_state=True)
-        self.accelerator = Accelerator(mixed_precision=PRECISIONS[options.precision], cpu=options.device == "cpu")
+        self.accelerator = Accelerator(
+            mixed_precision=PRECISIONS[options.precision],
+            cpu=options.device == "cpu",
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+        )
+        processes = self.accelerator.num_processes
+        if min(options.batch_size, len(samples)) % processes:
+            fix = f"pass a batch_size that {processes} divides"
+            raise UsageError(
+                "the same share of a batch for every process", f"{options.batch_size} for {processes}", fix
+            )
         if options.device == "cuda" and self.accelerator.device.type != "cuda":
             raise UsageError("a CUDA device", "none on this machine", "train with device='cpu' or 'auto'")
         self.plain, self.loss, self.options, self.validate = model, loss, options, validate
@@ -112,7 +127,7 @@ class _Run:
 
     def train(self) -> History:
         while self.epoch < self.options.epochs and not (0 < self.options.patience <= self.stale):
-            torch.manual_seed(hash((self.options.seed, self.epoch)) % 2**63)
+            torch.manual_seed((hash((self.options.seed, self.epoch)) + self.accelerator.process_index) % 2**63)
             started = time.perf_counter()
             self.mid_epoch = True
             losses = self._train_epoch()
@@ -145,7 +160,7 @@ class _Run:
                 group["lr"] = group.get("rate", 1.0) * self.learning_rate(step, self.epoch)
             terms = self.loss(self.model, batch)
             total = torch.stack(list(terms.values())).sum()
-            values = {"loss": total.item(), **{f"{name}_loss": term.item() for name, term in terms.items()}}
+            values = self._over_processes({"loss": total, **{f"{name}_loss": term for name, term in terms.items()}})
             if not math.isfinite(values["loss"]):
                 raise self._not_finite(step, batch, values)
             self.accelerator.backward(total)
@@ -157,6 +172,11 @@ class _Run:
             sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
             self._report(step + 1, {name: value / (step + 1) for name, value in sums.items()}, {})
         return {name: value / len(self.batches) for name, value in sums.items()}
+
+    def _over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """Return the mean over the processes' shares, the same in each: they stop together at a bad loss."""
+        numbers = self.accelerator.reduce(torch.stack([value.detach().float() for value in values.values()]), "mean")
+        return dict(zip(values, numbers.tolist(), strict=True))
 
     def _not_finite(self, step: int, batch: Batch, values: dict[str, float]) -> TrainingError:
         names = ", ".join(str(source) for source in batch["sources"])
@@ -190,7 +210,8 @@ class _Run:
         if self.validate is not None and not due:
             return {}
         was_training = model.training
-        metrics = self.validate(model.eval()) if self.validate is not None else {}
+        found = [self.validate(model.eval()) if self.validate is not None and self.accelerator.is_main_process else {}]
+        metrics = broadcast_object_list(found)[0]
         model.train(was_training)
         value = {**losses, **metrics}[self.monitor]
         value = -value if self.monitor.endswith("loss") else value
@@ -204,6 +225,7 @@ class _Run:
         return metrics
 
     def _save(self) -> None:
+        self.accelerator.wait_for_everyone()
         if self.run_dir is None or not self.accelerator.is_main_process:
             return
         self.run_dir.mkdir(parents=True, exist_ok=True)
