@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .class_metrics import class_figures
+from .class_network import Normalized
 from .class_pictures import ClassPictures, square
 from .datasets.classes import ClassDataset
 from .models import feature_maps
@@ -52,6 +53,18 @@ class ClassInference:
         parts = np.split(np.arange(len(dataset)), np.arange(BATCH, len(dataset), BATCH))
         rows = [self._probabilities(pictures.images(part)) for part in parts]
         return class_figures(np.concatenate(rows), dataset.labels, dataset.names)
+
+    def features(self, images: list[NDArray[np.uint8]], layer: str) -> NDArray[np.float32]:
+        """Return what a layer says about pictures, float32 (N, D); maps are averaged over their pixels."""
+        inner = self.network.network if isinstance(self.network, Normalized) else self.network
+        part = feature_maps(inner, [layer])
+        cut = np.stack([square(image, self.side, self.channels) for image in images])
+        seen = self._seen(torch.from_numpy(cut))
+        if isinstance(self.network, Normalized):
+            seen = self.network.normalize(seen)
+        with torch.inference_mode():
+            found = part(seen)[layer].float()
+        return (found.mean((2, 3)) if found.dim() == 4 else found.flatten(1)).cpu().numpy()
 
     def first_maps(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return what the first convolution makes of a picture, float32 (K, H, W); (0, 1, 1) where there is none."""

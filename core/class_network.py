@@ -27,7 +27,11 @@ class Normalized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute scores (N, classes) of pictures (N, C, H, W) in [0, 1]."""
-        return self.network((images - self.mean) / self.std)
+        return self.network(self.normalize(images))
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Subtract the mean, divide by the standard deviation."""
+        return (images - self.mean) / self.std
 
 
 def freeze_all_but(network: nn.Module, layers: int) -> None:
@@ -49,7 +53,7 @@ def start_from(network: Normalized, pictures: ClassPictures) -> None:
     start = getattr(network.network, "start", None)
     if start is not None:
         chosen = np.random.default_rng(0).permutation(len(pictures))[:5000]
-        start((pictures.images(chosen).float() / 255 - network.mean) / network.std)
+        start(network.normalize(pictures.images(chosen).float() / 255))
 
 
 def class_balance(train: ClassDataset) -> Tensor:

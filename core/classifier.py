@@ -241,6 +241,19 @@ class Classifier(Estimator):
             rows.append(ready.probabilities(images, dropout_samples))
         return np.concatenate(rows)
 
+    def features(self, sources: list[Source], layer: str) -> NDArray[np.float32]:
+        """Return what a layer says about pictures, float32 (len(sources), D); maps are averaged over their pixels.
+
+        Args:
+            sources: As `predict`'s.
+            layer: A name in the network's `maps`, or of one of its modules, such as "fc1".
+
+        Raises:
+            UsageError: No such layer.
+        """
+        parts = [sources[start : start + BATCH] for start in range(0, len(sources), BATCH)]
+        return np.concatenate([self._ready().features([load_image(one) for one in part], layer) for part in parts])
+
     def first_maps(self, source: Source) -> NDArray[np.float32]:
         """Return what the first convolution makes of a picture, float32 (K, H, W); (0, 1, 1) where there is none."""
         return self._ready().first_maps(load_image(source))

@@ -1,0 +1,68 @@
+"""Features of a layer, an SVM on top of them, and several classifiers together."""
+
+import numpy as np
+import pytest
+import torch
+
+from striate.core.checks import DataError, ModelError, UsageError
+from striate.core.classifier import Classifier
+from striate.core.ensemble import Ensemble
+from striate.core.feature_svm import FeatureSvm
+from striate.tests.core.test_classifier import stripes
+
+
+@pytest.fixture(scope="module")
+def trained() -> Classifier:
+    return Classifier(network="lenet5").fit(stripes(), epochs=8, batch_size=16, seed=0)
+
+
+def test_features_are_the_layers_outputs(trained: Classifier) -> None:
+    images = [stripes(seed=7).image(i) for i in range(3)]
+    network = trained.network_.network
+    x = torch.from_numpy(np.stack([image[None, ..., 0] for image in images])).float() / 255
+    x = (x - trained.network_.mean) / trained.network_.std
+    with torch.no_grad():
+        conv = network.relu1(network.conv1(x))
+        late = network.relu2(network.conv2(network.pool1(conv)))
+        vector = network.relu3(network.fc1(network.pool2(late).flatten(1)))
+    np.testing.assert_allclose(trained.features(images, "relu1"), conv.mean((2, 3)).numpy(), atol=1e-5)
+    np.testing.assert_allclose(trained.features(images, "relu3"), vector.numpy(), atol=1e-4)
+    with pytest.raises(UsageError, match="the map to be one of"):
+        trained.features(images, "relu9")
+
+
+def test_an_svm_learns_other_classes_from_features(trained: Classifier) -> None:
+    other = stripes(names=("flat", "steep"))
+    svm = FeatureSvm(trained, "relu3").fit(other)
+    assert svm.names_ == ("flat", "steep")
+    assert svm.evaluate(stripes(seed=8, names=("flat", "steep")))["top1"] > 0.95
+    assert svm.predict([other.image(0), other.image(1)]) == ["flat", "steep"]
+
+
+def test_an_svm_without_training(trained: Classifier) -> None:
+    with pytest.raises(ModelError, match="an SVM that was trained; got one that was not; call fit"):
+        FeatureSvm(trained, "relu3").predict([])
+    with pytest.raises(DataError, match="pictures of at least two classes; got 1"):
+        FeatureSvm(trained, "relu3").fit(stripes().subset([0, 3]))
+    with pytest.raises(UsageError, match="c to be a positive number; got 0"):
+        FeatureSvm(trained, "relu3", c=0)
+
+
+def test_an_ensemble_is_the_weighted_mean(trained: Classifier) -> None:
+    second = Classifier(network="linear").fit(stripes(), epochs=2, batch_size=16)
+    images = [stripes(seed=9).image(i) for i in range(4)]
+    both = Ensemble([trained, second], weights=[3, 1])
+    expected = 0.75 * trained.predict_proba(images) + 0.25 * second.predict_proba(images)
+    np.testing.assert_allclose(both.predict_proba(images), expected, atol=1e-6)
+    assert both.predict(images[0]).label in trained.names
+    figures = both.evaluate(stripes(seed=9))
+    assert figures["top1"] >= second.evaluate(stripes(seed=9))["top1"]
+
+
+def test_ensembles_that_cannot_be(trained: Classifier) -> None:
+    with pytest.raises(UsageError, match="classifiers of the same classes, in the same order; got 0 of 0"):
+        Ensemble([])
+    with pytest.raises(UsageError, match="got 2 of 2 sets of classes"):
+        Ensemble([trained, Classifier(("a", "b"))])
+    with pytest.raises(UsageError, match="1 weights of 0 or more"):
+        Ensemble([trained], weights=[-1])
