@@ -37,11 +37,11 @@ def _check_group(group: dict[str, Any]) -> None:
 
 
 def _float32(parameter: Tensor, state: dict[str, Any], name: str) -> Tensor:
-    """Return a state in float32 and in the parameter's strides, made (of zeros) or converted where it is not."""
+    """Return a state in float32, in the parameter's strides and on its device: made (of zeros), or converted."""
     kept: Tensor | None = state.get(name)
     if kept is None:
         kept = state[name] = torch.zeros_like(parameter, dtype=torch.float32)
-    elif kept.dtype != torch.float32 or kept.stride() != parameter.stride():
+    elif (kept.dtype, kept.stride(), kept.device) != (torch.float32, parameter.stride(), parameter.device):
         kept = state[name] = torch.empty_like(parameter, dtype=torch.float32).copy_(kept)
     return kept
 

@@ -47,10 +47,11 @@ def adaptive_means(
 ):  # fmt: skip
     pm = tl.program_id(0)
     part = tl.program_id(2)
-    start = part * per
     if WIDE:
         pm = pm.to(tl.int64)
         part = part.to(tl.int64)
+        N = tl.cast(N, tl.int64)
+    start = part * per
     m = pm * BO + tl.arange(0, BO)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     n, _, oh, ow = geometry.unravel(m, 1, OH, OW)
@@ -58,7 +59,7 @@ def adaptive_means(
     w0, w1 = _bin(ow, W, OW)
     rows = m < N * OH * OW
     acc = tl.zeros((BO, BC), tl.float32)
-    for t in range(start, tl.minimum(start + per, taps), BT):
+    for t in range(start, start + tl.minimum(per, taps - start), BT):
         h, w, hit = _taps(h0, h1, w0, w1, t + tl.arange(0, BT), KW)
         ok = (rows[:, None] & hit)[:, :, None] & (c < C)[None, None, :]
         source = x + (((n * H)[:, None] + h) * W + w)[:, :, None] * C + c[None, None, :]
@@ -85,6 +86,7 @@ def adaptive_maxima(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BO + tl.arange(0, BO)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     n, _, oh, ow = geometry.unravel(m, 1, OH, OW)
@@ -126,6 +128,7 @@ def adaptive_maxima_backward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     n, _, h, w = geometry.unravel(m, 1, H, W)

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 
 from . import launch, tiles
+from .geometry import unravel
 
 
 @triton.jit
@@ -30,11 +31,12 @@ def affine_forward(
     ALIGN: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     m = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
-    ok = m < N * H * W
-    x = _base(m % W, W + m * 0, ALIGN)
-    y = _base(m // W % H, H + m * 0, ALIGN)
+    ok = m < tl.cast(N, tl.int64) * H * W
+    n, _, h, w = unravel(m, 1, H, W)
+    x = _base(w, W + m * 0, ALIGN)
+    y = _base(h, H + m * 0, ALIGN)
     for i in tl.static_range(2):
-        row = theta + (m // (W * H)) * 6 + 3 * i
+        row = theta + n * 6 + 3 * i
         value = tl.load(row, mask=ok, other=0.0).to(tl.float32) * x
         value += tl.load(row + 1, mask=ok, other=0.0).to(tl.float32) * y
         value += tl.load(row + 2, mask=ok, other=0.0).to(tl.float32)
@@ -45,7 +47,7 @@ def affine_forward(
 def affine_backward(
     dgrid,  # (N, H, W, 2)
     dtheta,  # (N, 2, 3)
-    H, W,
+    H, W, P,  # P = H * W
     ALIGN: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     n = tl.program_id(0).to(tl.int64)
@@ -53,9 +55,9 @@ def affine_backward(
     by_x = tl.zeros((B,), tl.float32)
     by_y = tl.zeros((B,), tl.float32)
     plain = tl.zeros((B,), tl.float32)
-    for p0 in range(0, H * W, B):
+    for p0 in range(0, P, B):
         p = p0 + tl.arange(0, B)
-        g = tl.load(dgrid + (n * H * W + p) * 2 + i, mask=p < H * W, other=0.0).to(tl.float32)
+        g = tl.load(dgrid + (n * P + p) * 2 + i, mask=p < P, other=0.0).to(tl.float32)
         by_x += g * _base(p % W, W + p * 0, ALIGN)
         by_y += g * _base(p // W, H + p * 0, ALIGN)
         plain += g
@@ -83,7 +85,7 @@ def _backward(dgrid, align):
     if dgrid.numel() == 0:
         return dtheta.zero_()
     b = tiles.power(h * w, 1024)
-    launch.run(affine_backward, (n, 2), dgrid.contiguous(), dtheta, h, w, ALIGN=align, B=b)
+    launch.run(affine_backward, (n, 2), dgrid.contiguous(), dtheta, h, w, h * w, ALIGN=align, B=b)
     return dtheta
 
 

@@ -25,13 +25,15 @@ from . import launch, tiles
 def _scores(
     x, row, inside, centroids, norms, k, D, K,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr, UPCAST: tl.constexpr,
+    WIDE: tl.constexpr,
 ):  # fmt: skip
     """Return |c|^2 - 2 x.c for BM points and the BN centroids k; infinity where there is no centroid."""
+    column = k.to(tl.int64) if WIDE else k
     acc = tl.zeros((BM, BN), tl.float32)
     for d0 in range(0, D, BK):
         d = d0 + tl.arange(0, BK)
         a = tl.load(x + row[:, None] * D + d[None, :], mask=inside[:, None] & (d < D)[None, :], other=0.0)
-        b = tl.load(centroids + k[None, :] * D + d[:, None], mask=(k < K)[None, :] & (d < D)[:, None], other=0.0)
+        b = tl.load(centroids + column[None, :] * D + d[:, None], mask=(k < K)[None, :] & (d < D)[:, None], other=0.0)
         if UPCAST:
             a = a.to(tl.float32)
             b = b.to(tl.float32)
@@ -62,7 +64,7 @@ def nearest_forward(
     place = tl.zeros((BM,), tl.int32)
     for k0 in range(0, K, BN):
         k = k0 + tl.arange(0, BN)
-        score = _scores(x, m, inside, centroids, norms, k, D, K, BM, BN, BK, PRECISION, UPCAST)
+        score = _scores(x, m, inside, centroids, norms, k, D, K, BM, BN, BK, PRECISION, UPCAST, WIDE)
         least = tl.min(score, 1)
         first = tl.min(tl.where(score == least[:, None], k[None, :], K), 1)
         place = tl.where(least < best, first, place)
@@ -95,7 +97,7 @@ def nearest_several(
     places = slot + tl.zeros((BM, 16), tl.int32)
     for k0 in range(0, K, BN):
         k = k0 + tl.arange(0, BN)
-        score = _scores(x, m, inside, centroids, norms, k, D, K, BM, BN, BK, PRECISION, UPCAST)
+        score = _scores(x, m, inside, centroids, norms, k, D, K, BM, BN, BK, PRECISION, UPCAST, WIDE)
         for _ in range(wanted):
             least = tl.min(score, 1)
             first = tl.min(tl.where(score == least[:, None], k[None, :], K), 1)
@@ -136,14 +138,16 @@ def _squares(x):
     return x.float().square().sum(1)
 
 
-def _search(x, d, precision, wanted=1):
-    """Return the tile of points x centroids x coordinates."""
+def _search(x, centroids, precision, wanted=1):
+    """Return the grid, and the tile of points x centroids x coordinates with the other constants."""
+    d = x.shape[1]
     if launch.INTERPRETED:
         bm, bn, bk = tiles.power(x.shape[0], 1024), 64, tiles.power(d, 128)
     else:
         exact = x.dtype == torch.float32 and precision == "ieee"
         bm, bn, bk = 64, 32 if exact or wanted > 1 else 64, 16 if exact else min(32, tiles.power(d, 64))
-    constants = {"PRECISION": precision, "UPCAST": launch.upcast(x), "WIDE": launch.wide(x), "num_stages": 2}
+    wide = launch.wide(x, centroids, 16 * x.shape[0])  # `nearest_several` answers with lists of 16
+    constants = {"PRECISION": precision, "UPCAST": launch.upcast(x), "WIDE": wide, "num_stages": 2}
     return (triton.cdiv(x.shape[0], bm),), {"BM": bm, "BN": bn, "BK": bk, **constants}
 
 
@@ -156,7 +160,7 @@ def _nearest(x, centroids, precision):
     if indices.numel() == 0:
         return indices, distances
     x, centroids = x.contiguous(), centroids.contiguous()
-    grid, tile = _search(x, x.shape[1], precision)
+    grid, tile = _search(x, centroids, precision)
     launch.run(
         nearest_forward, grid, x, centroids, _squares(centroids), _squares(x), indices, distances,
         *x.shape, centroids.shape[0], **tile,
@@ -176,7 +180,7 @@ def _several(x, centroids, wanted, precision):
     x, centroids = x.contiguous(), centroids.contiguous()
     indices = torch.empty((m, 16), dtype=torch.int64, device=x.device)
     scores = torch.empty((m, 16), dtype=torch.float32, device=x.device)
-    grid, tile = _search(x, x.shape[1], precision, wanted)
+    grid, tile = _search(x, centroids, precision, wanted)
     launch.run(
         nearest_several, grid, x, centroids, _squares(centroids), indices, scores,
         *x.shape, centroids.shape[0], wanted, **tile,

@@ -23,10 +23,10 @@ def column_sums(
 ):  # fmt: skip
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     part = tl.program_id(1)
-    start = part * per
     if WIDE:
-        start = start.to(tl.int64)
-    stop = tl.minimum(start + per, M)
+        part = part.to(tl.int64)
+    start = part * per
+    stop = start + tl.minimum(per, M - start)
     acc = tl.zeros((BM, BC), tl.float32)
     for m0 in range(start, stop, BM):
         m = m0 + tl.arange(0, BM)

@@ -11,7 +11,7 @@ reduction runs over taps and channels; the matrix of windows (im2col) is never m
                     | x BK at a time  |           x ch. | x BN    |   finished as epilogue.py says, stored once
                     +-----------------+                 +---------+
 
-Maps are channels_last, (N, D, H, W, C) with D = 1 for pictures and D = H = 1 for signals; filters are packed
+Maps are channels_last, (N, D, H, W, C) with D = 1 for pictures and D = H = 1 for signals; filters lie in memory as
 (K, T*R*S*C/groups). One program makes one tile. A map whose tiles do not fill the device has its reduction cut into
 parts as well (SPLIT), which epilogue.finish_parts adds in order.
 
@@ -19,6 +19,15 @@ The reduction is one flat loop over (tap, block of channels), because a loop nes
 loads at every tap. Flat loops of this kind have been miscompiled with 8 warps (84.7 % wrong elements, pytorch#173068),
 so every tile here has 4 warps; 8 come when a GPU has shown them right. With fewer than 16 channels a block per tap
 would be mostly padding (3 of 16 for pictures), so taps and channels are then flattened into one index (PACKED).
+
+Letters, which the other convolution files share up to BK:
+
+    N D H W C, OD OH OW K           sizes of x and of y; CG = C / groups and KG = K / groups are those of one group
+    T R S                           taps in depth, height and width; ST.. strides, PT.. padding, DT.. dilation, likewise
+    BM BN BK                        a tile: output pixels, filters, numbers of the reduction at a time
+    PACKED SPLIT EVEN UPCAST WIDE   as above; `per` steps in a part; CG is a multiple of BK and needs no mask;
+                                    float32 copies are multiplied (launch.upcast); offsets are int64 (launch.wide)
+    the grid's axes                 0: tiles of pixels times tiles of filters, 1: groups, 2: parts of the reduction
 
 Where the tile table says so (Hopper and later), conv2d_tma.py takes the convolutions of pictures that it can.
 
@@ -57,6 +66,7 @@ def conv_forward(
     pn = tl.program_id(0) % tiles_n
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
 
     # Its output pixels m and filters k, and which of them exist.
     m = pm * BM + tl.arange(0, BM)
@@ -75,20 +85,25 @@ def conv_forward(
 
     acc = tl.zeros((BM, BN), tl.float32)
     if PACKED:
-        # BK numbers of the window at a time, whatever tap and channel they belong to.
+        # BK numbers of the window at a time, whatever tap and channel they belong to: number j of a window is channel
+        # j % CG under tap j // CG, which is its place in w's row as well, so that w needs no such division.
         for j0 in range(0, T * R * S * CG, BK):
             j = j0 + tl.arange(0, BK)
             tap = j // CG
-            dd = (tap // (R * S) * DT)[None, :] if T > 1 else 0
+            dd = tap // (R * S) * DT if T > 1 else tap * 0
             dh = tap // S % R * DH
             dw = tap % S * DW
+            if WIDE:
+                dd = dd.to(tl.int64)
             ih = ih0[:, None] + dh[None, :]
             iw = iw0[:, None] + dw[None, :]
             ok = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W) & inside[:, None] & (j < T * R * S * CG)[None, :]
             if T > 1 or PT > 0:
-                idp = id0[:, None] + dd
+                idp = id0[:, None] + dd[None, :]
                 ok = ok & (idp >= 0) & (idp < D)
-            a = tl.load(x + base[:, None] + ((dh * W + dw) * C + j % CG)[None, :] + dd * H * W * C, mask=ok, other=0.0)
+            # Every pixel adds the same BK distances to where its window begins; a tap in the padding is not read.
+            ahead = ((dd * H + dh) * W + dw) * C + j % CG
+            a = tl.load(x + base[:, None] + ahead[None, :], mask=ok, other=0.0)
             b = tl.load(w + row[None, :] + j[:, None], mask=real[None, :] & (j < T * R * S * CG)[:, None], other=0.0)
             if UPCAST:
                 a = a.to(tl.float32)
@@ -105,9 +120,11 @@ def conv_forward(
         for i in range(first, last):
             tap = i // blocks
             c = (i % blocks) * BK + tl.arange(0, BK)
-            dd = tap // (R * S) * DT if T > 1 else 0
+            dd = tap // (R * S) * DT if T > 1 else tap * 0
             dh = tap // S % R * DH
             dw = tap % S * DW
+            if WIDE:
+                dd = dd.to(tl.int64)
             # Pixels whose tap falls into the padding read zeros.
             ok = inside & (id0 + dd >= 0) & (id0 + dd < D) & (ih0 + dh >= 0) & (ih0 + dh < H)
             ok = (ok & (iw0 + dw >= 0) & (iw0 + dw < W))[:, None]
@@ -148,6 +165,7 @@ def forward(x, weight, after, stride, padding, dilation, groups, precision):
         return y
     programs = triton.cdiv(pixels, t.BM) * triton.cdiv(kg, t.BN)
     steps = taps * triton.cdiv(cg, t.BK)
+    # Few channels make a short reduction, which is not worth a second pass over parts.
     splits, per = (1, steps) if packed else tiles.fill(x, steps, programs * groups, y.numel())
     target = y if splits == 1 else torch.empty((splits, y.numel()), dtype=torch.float32, device=x.device)
     launch.run(

@@ -59,6 +59,7 @@ def conv_input_gradient(
     pn = tl.program_id(0) % tiles_n
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
 
     # The pixels of this phase: an image narrower than the stride has empty phases, by whose size we must not divide.
     planes = (D - phase_d + ST - 1) // ST if ST > 1 else D
@@ -82,6 +83,8 @@ def conv_input_gradient(
         taps = taps * ((T - t0 + STEP_T - 1) // STEP_T)
     elif ST > 1:
         taps = tl.where(t0 < T, taps, 0)
+    taps_h = tl.maximum(taps_h, 1)  # a phase may have no taps: nothing is multiplied then, nor may it be divided by 0
+    taps_w = tl.maximum(taps_w, 1)
 
     c = pn * BN + tl.arange(0, BN)
     real = c < CG
@@ -145,12 +148,12 @@ def conv_weight_gradient(
     dd = tap // (R * S) * DT if T > 1 else tap * 0
     dh = tap // S % R * DH if T > 1 else tap // S * DH
     dw = tap % S * DW
-    start = part * per
-    pixels = N * OD * OH * OW
     if WIDE:
-        start = start.to(tl.int64)
-        pixels = pixels.to(tl.int64)
-    stop = tl.minimum(start + per, pixels)
+        part = part.to(tl.int64)
+        dd = dd.to(tl.int64)
+        N = tl.cast(N, tl.int64)
+    start = part * per
+    stop = start + tl.minimum(per, N * OD * OH * OW - start)
 
     acc = tl.zeros((BM, BN), tl.float32)
     for p0 in range(start, stop, BP):

@@ -38,6 +38,7 @@ def depthwise_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     k = tl.program_id(1) * BC + tl.arange(0, BC)
     inside = m < N * OD * OH * OW
@@ -73,6 +74,7 @@ def depthwise_input_gradient(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     inside = m < N * D * H * W
@@ -113,10 +115,11 @@ def depthwise_weight_gradient(
     k = tl.program_id(0) * BC + tl.arange(0, BC)
     tap = tl.program_id(1)
     part = tl.program_id(2)
-    start = part * per
     if WIDE:
-        start = start.to(tl.int64)
-    stop = tl.minimum(start + per, N * OD * OH * OW)
+        part = part.to(tl.int64)
+        N = tl.cast(N, tl.int64)
+    start = part * per
+    stop = start + tl.minimum(per, N * OD * OH * OW - start)
     real = (k < K)[None, :]
     acc = tl.zeros((BM, BC), tl.float32)
     for m0 in range(start, stop, BM):

@@ -20,8 +20,13 @@ from . import launch
 
 @triton.jit
 def unravel(m, D, H, W):
-    """Return (image, depth, row, column) of the pixels numbered m in (N, D, H, W)."""
-    return m // (D * H * W), (m // (W * H)) % D, (m // W) % H, m % W
+    """Return (image, depth, row, column) of the pixels numbered m in (N, D, H, W).
+
+    Divided step by step: a product of sizes may pass 2^31 where m is int64.
+    """
+    rows = m // W
+    planes = rows // H
+    return planes // D, planes % D, rows % H, m % W
 
 
 def volume(sizes: Sequence[int], fill: int = 1) -> tuple[int, int, int]:

@@ -115,33 +115,35 @@ def gram_backward(
     i = number % side * B + tl.arange(0, B)
     inside = p < P
     g = gradients + tl.load(entry + 5) + n * C * C
+    scale = tl.load(scales + row)
     acc = tl.zeros((BP, B), tl.float32)
     for j0 in range(0, C, B):
         j = j0 + tl.arange(0, B)
         ok = (i < C)[None, :] & (j < C)[:, None]
         both = tl.load(g + i[None, :] * C + j[:, None], mask=ok, other=0.0)
         both += tl.load(g + j[:, None] * C + i[None, :], mask=ok, other=0.0)
+        both *= scale  # before it is rounded: a scaled loss times 1 / pixels is a number of the map's size
         a = tl.load(maps + (n * P + p)[:, None] * C + j[None, :], mask=inside[:, None] & (j < C)[None, :], other=0.0)
         if UPCAST:
             a = a.to(tl.float32)
         else:
             both = both.to(a.dtype)
         acc = tl.dot(a, both, acc, input_precision=PRECISION)
-    acc *= tl.load(scales + row)
     place = out + (n * P + p)[:, None] * C + i[None, :]
     tl.store(place, acc.to(like.dtype.element_ty), mask=inside[:, None] & (i < C)[None, :])
 
 
-def _tile(maps):
+def _tile(maps, single):
     """Return the constants: channels and pixels of a tile, and whether every channel count is a multiple of 16.
 
-    If not, loads go element by element and need a register each: 64 x 64 would spill 1,868 bytes on sm_80.
+    `single` says that float32 is multiplied, which takes twice the registers. Where channels are no such multiple,
+    loads go element by element and need a register each: 64 x 64 would spill 1,868 bytes on sm_80.
     """
     aligned = all(m.shape[1] % 16 == 0 and m.data_ptr() % 16 == 0 for m in maps)
     channels, pixels = max(m.shape[1] for m in maps), max(m.shape[2] * m.shape[3] for m in maps)
     if launch.INTERPRETED:
         return {"B": tiles.power(channels, 64), "BP": tiles.power(pixels, 512), "ALIGNED": aligned}
-    b, bp = (64, 64) if aligned and maps[0].dtype != torch.float32 else (32, 32) if aligned else (32, 16)
+    b, bp = (64, 64) if aligned and not single else (32, 32) if aligned else (32, 16)
     return {"B": b, "BP": bp, "ALIGNED": aligned}
 
 
@@ -152,7 +154,14 @@ def _places(maps):
 
 
 def _table(maps, outs, programs, places):
-    """Return the table on the device: one copy, from pinned memory on a GPU, without waiting for it."""
+    """Return the table on the device: one copy, from pinned memory on a GPU, without waiting for it.
+
+    Raises:
+        UsageError: A CUDA graph is being recorded: at each replay it would copy from memory that is long free.
+    """
+    if maps[0].is_cuda and torch.cuda.is_current_stream_capturing():
+        fix = 'call it outside, or take torch\'s road: with striate.core.ops.kernels("torch")'
+        raise UsageError("Gram matrices outside of a CUDA graph's recording", "a stream that is recording", fix)
     begins = [sum(programs[:i]) for i in range(len(maps))]
     rows = [
         (m.data_ptr(), 0 if o is None else o.data_ptr(), m.shape[1], m.shape[2] * m.shape[3], begin, place)
@@ -176,7 +185,7 @@ def _forward(maps, scales, precision):
         return flat.zero_()
     maps = [launch.feature_map(m) for m in maps]
     places, total = _places(maps)
-    tile = _tile(maps)
+    tile = _tile(maps, maps[0].dtype == torch.float32)
     b, bp = tile["B"], tile["BP"]
     sides = [triton.cdiv(m.shape[1], b) for m in maps]
     programs = [m.shape[0] * s * (s + 1) // 2 for m, s in zip(maps, sides, strict=True)]
@@ -203,12 +212,15 @@ def _gradient(dflat, maps, scales, precision):
         return outs
     maps = [launch.feature_map(m) for m in maps]
     places, _ = _places(maps)
-    tile = _tile(maps)
+    # float16 has not the range of the gradient of a sum over pixels; tf32 has its digits and the range of float32
+    half = maps[0].dtype == torch.float16
+    tile = _tile(maps, half or maps[0].dtype == torch.float32)
     b, bp = tile["B"], tile["BP"]
     programs = [m.shape[0] * triton.cdiv(m.shape[2] * m.shape[3], bp) * triton.cdiv(m.shape[1], b) for m in maps]
     launch.run(
         gram_backward, (sum(programs),), _table(maps, outs, programs, places), _scales(maps, scales), maps[0],
-        dflat.contiguous(), len(maps), **tile, PRECISION=precision, UPCAST=launch.upcast(maps[0]),
+        dflat.contiguous(), len(maps), **tile,
+        PRECISION="tf32" if half else precision, UPCAST=half or launch.upcast(maps[0]),
     )  # fmt: skip
     return outs
 

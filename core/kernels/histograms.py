@@ -25,10 +25,12 @@ def histogram_forward(
     CHI2: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     pm = tl.program_id(0)
+    pn = tl.program_id(1)
     if WIDE:
         pm = pm.to(tl.int64)
+        pn = pn.to(tl.int64)
     m = pm * BM + tl.arange(0, BM)
-    n = tl.program_id(1) * BN + tl.arange(0, BN)
+    n = pn * BN + tl.arange(0, BN)
     acc = tl.zeros((BM, BN), tl.float32)
     for d0 in range(0, D, BD):
         d = d0 + tl.arange(0, BD)

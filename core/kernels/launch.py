@@ -139,7 +139,8 @@ def upcast(x: Tensor) -> bool:
 def precision(name: str | None) -> str:
     """Return how float32 is multiplied: the given way, or the one torch's setting for cuDNN's convolutions names."""
     if name is None:
-        # Not the older `allow_tf32`, which raises where somebody has set the newer names.
+        if torch.compiler.is_compiling():  # dynamo knows the older name only, which raises where both were set
+            return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
         setting: str = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
         return "tf32" if setting == "tf32" else "ieee"
     if name not in PRECISIONS:

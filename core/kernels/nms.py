@@ -78,9 +78,12 @@ def _launch_soft(boxes, scores, iou_threshold, sigma, gaussian, min_score):
     if most == 0:
         return kept, values, number.zero_()
     free = scores.to(torch.float32, copy=True).contiguous()
+    # A number for each of 128 threads at least: with fewer, several warps would hold the same one, and one could read
+    # what another has already lowered.
+    block = min(1024, max(128, triton.next_power_of_2(most)))
     launch.run(
         soft_nms_forward, (1,), boxes.contiguous(), free, kept, values, number, most, iou_threshold, sigma, min_score,
-        GAUSSIAN=gaussian, T=min(1024, triton.next_power_of_2(most)),
+        GAUSSIAN=gaussian, T=block,
     )  # fmt: skip
     return kept, values, number
 

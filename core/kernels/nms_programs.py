@@ -193,7 +193,7 @@ def soft_nms_forward(
 ):  # fmt: skip
     best, at = _first_best(scores, M, T)
     count = 0
-    while best >= least:
+    while (best >= least) & (count < M):  # taken boxes score minus infinity, which `least` may be, too
         tl.store(kept + count, at.to(tl.int64))
         tl.store(values + count, best)
         tl.store(scores + at, float("-inf"))

@@ -31,10 +31,10 @@ def batch_statistics(
 ):  # fmt: skip
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     part = tl.program_id(1)
-    start = part * per
     if WIDE:
-        start = start.to(tl.int64)
-    stop = tl.minimum(start + per, M)
+        part = part.to(tl.int64)
+    start = part * per
+    stop = start + tl.minimum(per, M - start)
     count = 0.0
     centre = tl.zeros((BC,), tl.float32)
     spread = tl.zeros((BC,), tl.float32)
@@ -69,7 +69,7 @@ def merge_statistics(
     centre = tl.zeros((BC,), tl.float32)
     spread = tl.zeros((BC,), tl.float32)
     for part in range(splits):
-        here = tl.minimum(per, M - part * per).to(tl.float32)
+        here = tl.minimum(per, M - tl.cast(part, tl.int64) * per).to(tl.float32)
         step = tl.load(means + part * C + c, mask=c < C, other=0.0) - centre
         spread += tl.load(squares + part * C + c, mask=c < C, other=0.0)
         spread += step * step * (count * here / (count + here))
@@ -135,6 +135,11 @@ def running_update(
     tl.store(running_var + c, (old * (1 - momentum) + new * momentum).to(running_var.dtype.element_ty), mask=c < C)
 
 
+def vectors(*tensors):
+    """Return what belongs to channels without gaps, which is how the kernels read it."""
+    return [None if t is None else t.contiguous() for t in tensors]
+
+
 def _apply(x, weight, bias, residual, mean, var, activation, slope, eps):
     y = launch.empty_map(x, x.shape)
     if x.numel() == 0:
@@ -142,7 +147,8 @@ def _apply(x, weight, bias, residual, mean, var, activation, slope, eps):
     x, residual = launch.feature_map(x), None if residual is None else launch.feature_map(residual)
     rows, c, bm, bc = tiles.matrix(x)
     launch.run(
-        batch_apply, (triton.cdiv(rows, bm), triton.cdiv(c, bc)), x, weight, bias, residual, mean, var, y,
+        batch_apply, (triton.cdiv(rows, bm), triton.cdiv(c, bc)),
+        x, *vectors(weight, bias), residual, *vectors(mean, var), y,
         rows, c, eps, slope, ACTIVATION=activation, BM=bm, BC=bc, WIDE=launch.wide(x),
     )  # fmt: skip
     return y
@@ -166,11 +172,14 @@ def _train(x, weight, bias, residual, activation, slope, eps):
 
 
 def _update(running_mean, running_var, mean, var, count, momentum):
-    c = mean.numel()
+    c, given = mean.numel(), (running_mean, running_var)
+    dense = vectors(*given)
     launch.run(
-        running_update, (triton.cdiv(c, 256),), running_mean, running_var, mean, var,
-        c, momentum, count / (count - 1), BC=256,
+        running_update, (triton.cdiv(c, 256),), *dense, mean, var, c, momentum, count / (count - 1), BC=256
     )  # fmt: skip
+    for buffer, new in zip(given, dense, strict=True):
+        if new is not buffer:  # one with gaps: the kernel has updated a copy
+            buffer.copy_(new)
 
 
 def _save(ctx, x, weight, bias, residual, mean, var, activation, slope, eps):
@@ -237,6 +246,12 @@ def batch_norm(
             f"shape {tuple(residual.shape)}, {residual.dtype}",
             "reshape or convert it",
         )
+    numbers = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    for name, tensor in numbers.items():
+        if tensor is not None and tensor.shape != x.shape[1:2]:
+            raise UsageError(
+                f"a {name} of shape ({x.shape[1]},)", f"shape {tuple(tensor.shape)}", "give one number a channel"
+            )
     if not training:
         if running_mean is None or running_var is None:
             raise UsageError("running statistics in inference", "None", "pass them, or training=True")

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 
 from . import launch, tiles
-from .norm import normalized
+from .norm import normalized, vectors
 from .pointwise import activation_derivative
 
 
@@ -35,10 +35,10 @@ def batch_gradient_sums(
 ):  # fmt: skip
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     part = tl.program_id(1)
-    start = part * per
     if WIDE:
-        start = start.to(tl.int64)
-    stop = tl.minimum(start + per, M)
+        part = part.to(tl.int64)
+    start = part * per
+    stop = start + tl.minimum(per, M - start)
     centre = tl.load(mean + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
     factor = 1.0 / tl.sqrt(tl.load(var + c, mask=c < C, other=1.0).to(tl.float32) + eps)
     products = tl.zeros((BM, BC), tl.float32)
@@ -114,7 +114,7 @@ def _gradient(dy, x, weight, bias, residual, mean, var, activation, slope, eps, 
     splits, per = tiles.split(x, rows, bm, triton.cdiv(c, bc), c)
     parts = sums[:, None] if splits == 1 else torch.empty((2, splits, c), dtype=torch.float32, device=x.device)
     common = {"ACTIVATION": activation, "BM": bm, "BC": bc, "WIDE": launch.wide(x)}
-    given = (dy, x, weight, bias, residual, mean, var)
+    given = (dy, x, *vectors(weight, bias), residual, *vectors(mean, var))
     grid = (triton.cdiv(c, bc), splits)
     launch.run(batch_gradient_sums, grid, *given, parts[0], parts[1], rows, c, per, eps, slope, **common)
     if splits > 1:

@@ -192,11 +192,11 @@ def _checked(parameters, gradients, states):
     out = []
     for p, g in zip(parameters, gradients, strict=True):
         launch.check_dtype(p)
-        if g.layout != torch.strided or g.dtype != p.dtype or g.shape != p.shape:
+        if (g.layout, g.dtype, g.shape, g.device) != (torch.strided, p.dtype, p.shape, p.device):
             raise UsageError(
-                f"a dense gradient {tuple(p.shape)} in {p.dtype}",
-                f"{tuple(g.shape)} in {g.dtype}, {g.layout}",
-                "make it dense, or take torch's optimizer",
+                f"a dense gradient {tuple(p.shape)} in {p.dtype} on {p.device}",
+                f"{tuple(g.shape)} in {g.dtype}, {g.layout} on {g.device}",
+                "make it dense or move it, or take torch's optimizer",
             )
         if not _dense(p):
             raise UsageError(
@@ -207,10 +207,10 @@ def _checked(parameters, gradients, states):
         out.append(g if _same_order(p, g) else torch.empty_like(p).copy_(g))
     for row in states:
         for p, s in zip(parameters, row, strict=True):
-            if s.dtype != torch.float32 or s.shape != p.shape or not _same_order(p, s):
+            if (s.dtype, s.shape, s.device) != (torch.float32, p.shape, p.device) or not _same_order(p, s):
                 raise UsageError(
-                    f"float32 state {tuple(p.shape)} in the strides {p.stride()}",
-                    f"{s.dtype} {tuple(s.shape)} in {s.stride()}",
+                    f"float32 state {tuple(p.shape)} in the strides {p.stride()} on {p.device}",
+                    f"{s.dtype} {tuple(s.shape)} in {s.stride()} on {s.device}",
                     "make it with torch.zeros_like(parameter, dtype=torch.float32)",
                 )
     return out

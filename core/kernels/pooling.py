@@ -20,6 +20,7 @@ import triton.language as tl
 
 from ..checks import UsageError
 from . import geometry, launch, tiles
+from .geometry import unravel
 
 
 @triton.jit
@@ -35,11 +36,12 @@ def max_pool_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
-    ih0 = (m // OW) % OH * SH - PH
-    iw0 = m % OW * SW - PW
-    n = m // (OW * OH)
+    n, _, oh, ow = unravel(m, 1, OH, OW)
+    ih0 = oh * SH - PH
+    iw0 = ow * SW - PW
     inside = (m < N * OH * OW)[:, None] & (c < C)[None, :]
     best = tl.full((BM, BC), float("-inf"), tl.float32)
     place = tl.full((BM, BC), -1, tl.int32)
@@ -68,11 +70,12 @@ def avg_pool_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
-    ih0 = (m // OW) % OH * SH - PH
-    iw0 = m % OW * SW - PW
-    n = m // (OW * OH)
+    n, _, oh, ow = unravel(m, 1, OH, OW)
+    ih0 = oh * SH - PH
+    iw0 = ow * SW - PW
     inside = (m < N * OH * OW)[:, None] & (c < C)[None, :]
     acc = tl.zeros((BM, BC), tl.float32)
     for tap in range(R * S):
@@ -113,11 +116,12 @@ def pool_backward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
-    h0 = (m // W) % H + PH
-    w0 = m % W + PW
-    n = m // (W * H)
+    n, _, h, w = unravel(m, 1, H, W)
+    h0 = h + PH
+    w0 = w + PW
     inside = (m < N * H * W)[:, None] & (c < C)[None, :]
     acc = tl.zeros((BM, BC), tl.float32)
     for tap in range(R * S):

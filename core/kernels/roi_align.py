@@ -5,7 +5,8 @@ A box is cut into OH x OW bins, and each bin is the mean of gh x gw bilinear sam
     y[k, ph, pw, c] = 1 / (gh * gw) * sum over samples of x at (y1 + (ph + (i + 1/2) / gh) * height / OH, likewise)
 
 with gh = RATIO or ceil(height / OH). Samples beyond one pixel outside the map are zero, those nearer are moved to its
-edge, as torchvision has it. A box on an image that is not there, or with NaN, gives 0.
+edge, as torchvision has it. A box on an image that is not there, or with NaN or infinity, gives 0. Of a box far larger
+than the map only the samples on the map are visited, so that a wild box costs no more than the map has pixels.
 
 The gradient of the map is a scatter: with atomics, whose order changes from run to run; or, when torch asks for
 determinism, by one program for each block of channels that takes bins and samples in their order. Boxes get no
@@ -19,25 +20,36 @@ import triton
 import triton.language as tl
 
 from . import launch, tiles
+from .geometry import unravel
 from .roi_boxes import blocks, box_of, give
 
 
 @triton.jit
-def _start_bin_count(low, high, scale, bins, RATIO: tl.constexpr, ALIGNED: tl.constexpr):
-    """Return where a box begins along one side, the length of a bin, and its samples."""
+def _side(low, high, scale, bins, p, length, RATIO: tl.constexpr, ALIGNED: tl.constexpr):
+    """Return, of bin p along one side: where it begins, how long it is, its samples (a float, at least 1), and which of
+    them to visit: the first and how many."""
     begin = low * scale
     end = high * scale
     if ALIGNED:
         begin -= 0.5
         end -= 0.5
-    length = end - begin
+    extent = end - begin
     if not ALIGNED:
-        length = tl.maximum(length, 1.0)
-    size = length / bins
-    samples = tl.zeros(low.shape, tl.int32) + RATIO
+        extent = tl.maximum(extent, 1.0)
+    size = extent / bins
+    begin += p.to(tl.float32) * size
+    first = tl.zeros(low.shape, tl.int32)
+    number = first + RATIO
+    samples = number.to(tl.float32)
     if RATIO <= 0:
-        samples = tl.ceil(size).to(tl.int32)
-    return begin, size, samples
+        samples = tl.minimum(tl.maximum(tl.ceil(size), 0.0), 1e9)
+        # Samples between -1 and `length` count; one more on either side covers the rounding of this division.
+        step = tl.where(samples > 0, size / tl.maximum(samples, 1.0), 1.0)
+        before = tl.minimum(tl.maximum(tl.floor((-1.0 - begin) / step) - 1.0, 0.0), samples)
+        after = tl.minimum(tl.maximum(tl.ceil((length - begin) / step) + 1.0, 0.0), samples)
+        first = before.to(tl.int32)
+        number = tl.maximum(after.to(tl.int32) - first, 0)
+    return begin, size, tl.maximum(samples, 1.0), first, number
 
 
 @triton.jit
@@ -62,21 +74,21 @@ def roi_align_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        K = tl.cast(K, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
     there = m < K * OH * OW
-    image, x1, y1, x2, y2, ok = box_of(boxes, m // (OH * OW), N, there)
-    top, bin_h, gh = _start_bin_count(y1, y2, scale, OH, RATIO, ALIGNED)
-    left, bin_w, gw = _start_bin_count(x1, x2, scale, OW, RATIO, ALIGNED)
-    top += (m // OW % OH).to(tl.float32) * bin_h
-    left += (m % OW).to(tl.float32) * bin_w
-    count = tl.where(ok & (gh > 0) & (gw > 0), gh * gw, 0)
+    k, _, ph, pw = unravel(m, 1, OH, OW)
+    image, x1, y1, x2, y2, ok = box_of(boxes, k, N, there, WIDE)
+    top, bin_h, gh, h_first, rows = _side(y1, y2, scale, OH, ph, H, RATIO, ALIGNED)
+    left, bin_w, gw, v_first, columns = _side(x1, x2, scale, OW, pw, W, RATIO, ALIGNED)
+    count = tl.where(ok, rows * columns, 0)
+    columns = tl.maximum(columns, 1)
     base = image * H
     acc = tl.zeros((BM, BC), tl.float32)
     for i in range(tl.max(count, 0)):
-        columns = tl.maximum(gw, 1)
-        h = top + ((i // columns).to(tl.float32) + 0.5) * bin_h / tl.maximum(gh, 1).to(tl.float32)
-        v = left + ((i % columns).to(tl.float32) + 0.5) * bin_w / columns.to(tl.float32)
+        h = top + ((h_first + i // columns).to(tl.float32) + 0.5) * bin_h / gh
+        v = left + ((v_first + i % columns).to(tl.float32) + 0.5) * bin_w / gw
         h0, h1, down, ok_h = _pixels(h, H)
         v0, v1, right, ok_v = _pixels(v, W)
         seen = (ok_h & ok_v & (i < count))[:, None] & (c < C)
@@ -88,7 +100,7 @@ def roi_align_forward(
         e = tl.load(x + ((base + h1) * W + v1)[:, None] * C + c, mask=seen, other=0.0).to(tl.float32)
         value = (1.0 - down) * ((1.0 - right) * a + right * b) + down * ((1.0 - right) * d + right * e)
         acc += tl.where(seen, value, 0.0)
-    acc /= tl.maximum(count, 1).to(tl.float32)[:, None]
+    acc /= (gh * gw)[:, None]
     tl.store(y + m[:, None] * C + c, acc.to(y.dtype.element_ty), mask=there[:, None] & (c < C))
 
 
@@ -102,25 +114,26 @@ def roi_align_backward(
     WIDE: tl.constexpr,
 ):  # fmt: skip
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
+    if WIDE:
+        K = tl.cast(K, tl.int64)
     for block in range(each):
         pm = tl.program_id(0) * each + block
         if WIDE:
             pm = pm.to(tl.int64)
         m = pm * BM + tl.arange(0, BM)
         there = m < K * OH * OW
-        image, x1, y1, x2, y2, ok = box_of(boxes, m // (OH * OW), N, there)
-        top, bin_h, gh = _start_bin_count(y1, y2, scale, OH, RATIO, ALIGNED)
-        left, bin_w, gw = _start_bin_count(x1, x2, scale, OW, RATIO, ALIGNED)
-        top += (m // OW % OH).to(tl.float32) * bin_h
-        left += (m % OW).to(tl.float32) * bin_w
-        count = tl.where(ok & (gh > 0) & (gw > 0), gh * gw, 0)
+        k, _, ph, pw = unravel(m, 1, OH, OW)
+        image, x1, y1, x2, y2, ok = box_of(boxes, k, N, there, WIDE)
+        top, bin_h, gh, h_first, rows = _side(y1, y2, scale, OH, ph, H, RATIO, ALIGNED)
+        left, bin_w, gw, v_first, columns = _side(x1, x2, scale, OW, pw, W, RATIO, ALIGNED)
+        count = tl.where(ok, rows * columns, 0)
+        columns = tl.maximum(columns, 1)
         base = image * H
         g = tl.load(dy + m[:, None] * C + c, mask=there[:, None] & (c < C), other=0.0).to(tl.float32)
-        g /= tl.maximum(count, 1).to(tl.float32)[:, None]
+        g /= (gh * gw)[:, None]
         for i in range(tl.max(count, 0)):
-            columns = tl.maximum(gw, 1)
-            h = top + ((i // columns).to(tl.float32) + 0.5) * bin_h / tl.maximum(gh, 1).to(tl.float32)
-            v = left + ((i % columns).to(tl.float32) + 0.5) * bin_w / columns.to(tl.float32)
+            h = top + ((h_first + i // columns).to(tl.float32) + 0.5) * bin_h / gh
+            v = left + ((v_first + i % columns).to(tl.float32) + 0.5) * bin_w / gw
             h0, h1, down, ok_h = _pixels(h, H)
             v0, v1, right, ok_v = _pixels(v, W)
             seen = (ok_h & ok_v & (i < count))[:, None] & (c < C)
@@ -145,7 +158,7 @@ def _forward(x, boxes, size, scale, ratio, aligned):
     bm, bc = tiles.small_tile(rows, c)
     launch.run(
         roi_align_forward, (triton.cdiv(rows, bm), triton.cdiv(c, bc)), x, boxes.contiguous(), y,
-        n, h, w, c, k, oh, ow, float(scale), RATIO=ratio, ALIGNED=aligned, BM=bm, BC=bc, WIDE=launch.wide(x, y),
+        n, h, w, c, k, oh, ow, float(scale), RATIO=ratio, ALIGNED=aligned, BM=bm, BC=bc, WIDE=launch.wide(x, y, boxes),
     )  # fmt: skip
     return y
 
@@ -160,7 +173,7 @@ def _backward(dy, boxes, shape, scale, ratio, aligned, ordered):
         launch.run(
             roi_align_backward, (programs, triton.cdiv(c, bc)), dy, boxes.contiguous(), dx,
             n, h, w, c, k, oh, ow, float(scale), each, RATIO=ratio, ALIGNED=aligned, ORDERED=ordered, BM=bm, BC=bc,
-            WIDE=launch.wide(dx, dy),
+            WIDE=launch.wide(dx, dy, boxes),
         )  # fmt: skip
     return dx.to(dy.dtype)
 

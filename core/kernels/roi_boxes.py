@@ -5,21 +5,27 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+FAR = tl.constexpr(float("inf"))
+
 
 @triton.jit
-def box_of(boxes, k, N, there):
-    """Return image, x1, y1, x2, y2 of the boxes k, and which of them lie on an image that exists."""
+def box_of(boxes, k, N, there, WIDE: tl.constexpr):
+    """Return image (int64 if WIDE), x1, y1, x2, y2 of the boxes k, and which are finite and on an image that exists."""
     image = tl.load(boxes + 5 * k, mask=there, other=-1.0).to(tl.float32)
     x1 = tl.load(boxes + 5 * k + 1, mask=there, other=0.0).to(tl.float32)
     y1 = tl.load(boxes + 5 * k + 2, mask=there, other=0.0).to(tl.float32)
     x2 = tl.load(boxes + 5 * k + 3, mask=there, other=0.0).to(tl.float32)
     y2 = tl.load(boxes + 5 * k + 4, mask=there, other=0.0).to(tl.float32)
-    ok = there & (image >= 0) & (image < N) & (x1 == x1) & (y1 == y1) & (x2 == x2) & (y2 == y2)
+    ok = there & (image >= 0) & (image < N)
+    ok = ok & (tl.abs(x1) < FAR) & (tl.abs(y1) < FAR) & (tl.abs(x2) < FAR) & (tl.abs(y2) < FAR)  # not so for NaN
     x1 = tl.where(ok, x1, 0.0)
     y1 = tl.where(ok, y1, 0.0)
     x2 = tl.where(ok, x2, 0.0)
     y2 = tl.where(ok, y2, 0.0)
-    return tl.where(ok, image, 0.0).to(tl.int32), x1, y1, x2, y2, ok
+    image = tl.where(ok, image, 0.0).to(tl.int32)
+    if WIDE:
+        image = image.to(tl.int64)
+    return image, x1, y1, x2, y2, ok
 
 
 @triton.jit

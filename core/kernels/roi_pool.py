@@ -1,11 +1,12 @@
 """RoI pooling (Girshick 2015, section 2.1): the maximum over the bins of a box, and its gradient.
 
 Corners are rounded to pixels, and each of OH x OW bins is the maximum over the pixels from the floor to the ceiling of
-its edges, or 0 where it has none, as torchvision has it. A box on an image that is not there, or with NaN, gives 0.
+its edges, or 0 where it has none, as torchvision has it. A box on an image that is not there, or with NaN or infinity,
+gives 0.
 
 The gradient of the map is a scatter: with atomics, whose order changes from run to run; or, when torch asks for
 determinism, by one program for each block of channels that takes the bins in their order. Boxes get no gradient.
-Limit: int64 offsets from 2^31 elements on.
+Limits: maps of fewer than 2^31 pixels; int64 offsets from 2^31 elements on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import triton
 import triton.language as tl
 
 from . import launch, tiles
+from .geometry import unravel
 from .roi_boxes import blocks, box_of, give
 
 
@@ -43,15 +45,17 @@ def roi_pool_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        K = tl.cast(K, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
     there = m < K * OH * OW
-    image, x1, y1, x2, y2, ok = box_of(boxes, m // (OH * OW), N, there)
-    h0, h1 = _edges(y1, y2, scale, m // OW % OH, OH, H + m * 0)
-    v0, v1 = _edges(x1, x2, scale, m % OW, OW, W + m * 0)
+    k, _, ph, pw = unravel(m, 1, OH, OW)
+    image, x1, y1, x2, y2, ok = box_of(boxes, k, N, there, WIDE)
+    h0, h1 = _edges(y1, y2, scale, ph, OH, H + m * 0)
+    v0, v1 = _edges(x1, x2, scale, pw, OW, W + m * 0)
     count = tl.where(ok, tl.maximum(h1 - h0, 0) * tl.maximum(v1 - v0, 0), 0)
     columns = tl.maximum(v1 - v0, 1)
-    base = image * (H * W)
+    base = image * H * W
     best = tl.full((BM, BC), float("-inf"), tl.float32)
     place = tl.full((BM, BC), -1, tl.int32)
     for i in range(tl.max(count, 0)):
@@ -76,13 +80,15 @@ def roi_pool_backward(
     ORDERED: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
+    if WIDE:
+        K = tl.cast(K, tl.int64)
     for block in range(each):
         pm = tl.program_id(0) * each + block
         if WIDE:
             pm = pm.to(tl.int64)
         m = pm * BM + tl.arange(0, BM)
         there = (m < K * bins)[:, None] & (c < C)
-        image, _, _, _, _, _ = box_of(boxes, m // bins, N, m < K * bins)
+        image, _, _, _, _, _ = box_of(boxes, m // bins, N, m < K * bins, WIDE)
         place = tl.load(places + m[:, None] * C + c, mask=there, other=-1)
         g = tl.load(dy + m[:, None] * C + c, mask=there, other=0.0).to(tl.float32)
         at = dx + ((image * P)[:, None] + tl.maximum(place, 0)) * C + c
@@ -103,7 +109,7 @@ def _forward(x, boxes, size, scale):
     bm, bc = tiles.small_tile(rows, c)
     launch.run(
         roi_pool_forward, (triton.cdiv(rows, bm), triton.cdiv(c, bc)), x, boxes.contiguous(), y, places,
-        n, h, w, c, k, oh, ow, float(scale), BM=bm, BC=bc, WIDE=launch.wide(x, y),
+        n, h, w, c, k, oh, ow, float(scale), BM=bm, BC=bc, WIDE=launch.wide(x, y, boxes),
     )  # fmt: skip
     return y, places
 
@@ -117,7 +123,7 @@ def _backward(dy, boxes, places, shape, ordered):
         programs, each = blocks(rows, bm, ordered)
         launch.run(
             roi_pool_backward, (programs, triton.cdiv(c, bc)), dy, boxes.contiguous(), places, dx,
-            n, h * w, c, k, oh * ow, each, ORDERED=ordered, BM=bm, BC=bc, WIDE=launch.wide(dx, dy),
+            n, h * w, c, k, oh * ow, each, ORDERED=ordered, BM=bm, BC=bc, WIDE=launch.wide(dx, dy, boxes),
         )  # fmt: skip
     return dx.to(dy.dtype)
 

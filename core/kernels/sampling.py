@@ -35,6 +35,7 @@ def sample_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
     inside = m < N * P
@@ -42,12 +43,12 @@ def sample_forward(
     gy = tl.load(grid + 2 * m + 1, mask=inside, other=0.0).to(tl.float32)
     v, _ = position(gx, W, ALIGN, PADDING)
     h, _ = position(gy, H, ALIGN, PADDING)
-    image = m // P * (H * W)
+    n = m // P
     acc = tl.zeros((BM, BC), tl.float32)
     if NEAREST:
-        pixel, ok = corner_pixel(whole(h), whole(v), H, W)
+        pixel, ok = corner_pixel(n, whole(h), whole(v), H, W)
         ok = (inside & ok)[:, None] & (c < C)
-        acc = tl.load(x + (image + pixel)[:, None] * C + c, mask=ok, other=0.0).to(tl.float32)
+        acc = tl.load(x + pixel[:, None] * C + c, mask=ok, other=0.0).to(tl.float32)
     else:
         h0 = tl.floor(h)
         v0 = tl.floor(v)
@@ -55,9 +56,9 @@ def sample_forward(
             down = corner // 2
             right = corner % 2
             share = (h - h0 if down else h0 + 1.0 - h) * (v - v0 if right else v0 + 1.0 - v)
-            pixel, ok = corner_pixel(h0 + down, v0 + right, H, W)
+            pixel, ok = corner_pixel(n, h0 + down, v0 + right, H, W)
             ok = (inside & ok)[:, None] & (c < C)
-            value = tl.load(x + (image + pixel)[:, None] * C + c, mask=ok, other=0.0).to(tl.float32)
+            value = tl.load(x + pixel[:, None] * C + c, mask=ok, other=0.0).to(tl.float32)
             acc += tl.where(ok, value * share[:, None], 0.0)
         acc = tl.where(((h != h) | (v != v))[:, None], h[:, None] + v[:, None], acc)
     tl.store(y + m[:, None] * C + c, acc.to(y.dtype.element_ty), mask=inside[:, None] & (c < C))
@@ -75,6 +76,7 @@ def sample_grid_gradient(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     inside = m < N * P
     gx = tl.load(grid + 2 * m, mask=inside, other=0.0).to(tl.float32)
@@ -83,7 +85,7 @@ def sample_grid_gradient(
     h, slope_h = position(gy, H, ALIGN, PADDING)
     h0 = tl.floor(h)
     v0 = tl.floor(v)
-    image = m // P * (H * W)
+    n = m // P
     dv = tl.zeros((BM,), tl.float32)
     dh = tl.zeros((BM,), tl.float32)
     for c0 in range(0, C, BC):
@@ -92,9 +94,9 @@ def sample_grid_gradient(
         for corner in tl.static_range(4):
             down = corner // 2
             right = corner % 2
-            pixel, ok = corner_pixel(h0 + down, v0 + right, H, W)
+            pixel, ok = corner_pixel(n, h0 + down, v0 + right, H, W)
             ok = (inside & ok)[:, None] & (c < C)
-            value = tl.load(x + (image + pixel)[:, None] * C + c, mask=ok, other=0.0).to(tl.float32)
+            value = tl.load(x + pixel[:, None] * C + c, mask=ok, other=0.0).to(tl.float32)
             product = tl.sum(tl.where(ok, value * g, 0.0), 1)
             dv += product * (h - h0 if down else h0 + 1.0 - h) * (1.0 if right else -1.0)
             dh += product * (v - v0 if right else v0 + 1.0 - v) * (1.0 if down else -1.0)
@@ -115,6 +117,7 @@ def sample_map_gradient(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
     inside = m < N * P
@@ -122,11 +125,11 @@ def sample_map_gradient(
     gy = tl.load(grid + 2 * m + 1, mask=inside, other=0.0).to(tl.float32)
     v, _ = position(gx, W, ALIGN, PADDING)
     h, _ = position(gy, H, ALIGN, PADDING)
-    image = m // P * (H * W)
+    n = m // P
     g = tl.load(dy + m[:, None] * C + c, mask=inside[:, None] & (c < C), other=0.0).to(tl.float32)
     if NEAREST:
-        pixel, ok = corner_pixel(whole(h), whole(v), H, W)
-        tl.atomic_add(dx + (image + pixel)[:, None] * C + c, g, mask=(inside & ok)[:, None] & (c < C))
+        pixel, ok = corner_pixel(n, whole(h), whole(v), H, W)
+        tl.atomic_add(dx + pixel[:, None] * C + c, g, mask=(inside & ok)[:, None] & (c < C))
     else:
         h0 = tl.floor(h)
         v0 = tl.floor(v)
@@ -134,9 +137,9 @@ def sample_map_gradient(
             down = corner // 2
             right = corner % 2
             share = (h - h0 if down else h0 + 1.0 - h) * (v - v0 if right else v0 + 1.0 - v)
-            pixel, ok = corner_pixel(h0 + down, v0 + right, H, W)
+            pixel, ok = corner_pixel(n, h0 + down, v0 + right, H, W)
             ok = (inside & ok)[:, None] & (c < C)
-            tl.atomic_add(dx + (image + pixel)[:, None] * C + c, g * share[:, None], mask=ok)
+            tl.atomic_add(dx + pixel[:, None] * C + c, g * share[:, None], mask=ok)
 
 
 @triton.jit
@@ -158,14 +161,14 @@ def sample_map_gradient_in_order(
             down = corner // 2
             right = corner % 2
             if NEAREST:
-                pixel, ok = corner_pixel(whole(h), whole(v), H, W)
+                pixel, ok = corner_pixel(n, whole(h), whole(v), H, W)
                 share = v * 0.0 + 1.0
             else:
                 h0 = tl.floor(h)
                 v0 = tl.floor(v)
-                pixel, ok = corner_pixel(h0 + down, v0 + right, H, W)
+                pixel, ok = corner_pixel(n, h0 + down, v0 + right, H, W)
                 share = (h - h0 if down else h0 + 1.0 - h) * (v - v0 if right else v0 + 1.0 - v)
-            at = dx + (n * H * W + pixel)[:, None] * C + c
+            at = dx + pixel[:, None] * C + c
             ok = ok[:, None] & (c < C)
             tl.store(at, tl.load(at, mask=ok, other=0.0) + g * share[:, None], mask=ok)
             tl.debug_barrier()  # the next load may be another thread's
@@ -189,7 +192,7 @@ def _forward(x, grid, nearest, align, padding):
     bm, bc, tile = _tile(x, n * points)
     launch.run(
         sample_forward, (triton.cdiv(n * points, bm), triton.cdiv(c, bc)), x, grid, y, n, h, w, c, points,
-        NEAREST=nearest, ALIGN=align, PADDING=padding, **tile, WIDE=launch.wide(x, y),
+        NEAREST=nearest, ALIGN=align, PADDING=padding, **tile, WIDE=launch.wide(x, y, grid),
     )  # fmt: skip
     return y
 
@@ -208,7 +211,7 @@ def _map_gradient(dy, grid, size, nearest, align, padding, ordered):
         else:
             launch.run(
                 sample_map_gradient, (triton.cdiv(n * points, bm), triton.cdiv(c, bc)), dy, grid, dx, n, h, w, c,
-                points, **how, **tile, WIDE=launch.wide(dx, dy),
+                points, **how, **tile, WIDE=launch.wide(dx, dy, grid),
             )  # fmt: skip
     return dx.to(dy.dtype)
 
@@ -222,7 +225,7 @@ def _grid_gradient(dy, x, grid, align, padding):
     bm, _, tile = _tile(x, n * points)
     launch.run(
         sample_grid_gradient, (triton.cdiv(n * points, bm),), dy, x, grid, dgrid, n, h, w, c, points,
-        ALIGN=align, PADDING=padding, **tile, WIDE=launch.wide(x, dy),
+        ALIGN=align, PADDING=padding, **tile, WIDE=launch.wide(x, dy, grid),
     )  # fmt: skip
     return dgrid
 

@@ -46,7 +46,7 @@ def whole(v):
 
 
 @triton.jit
-def corner_pixel(h, v, H, W):
-    """Return the index of a pixel in its map, and whether it is there; h and v are whole numbers in float32."""
+def corner_pixel(n, h, v, H, W):
+    """Return the index of a pixel of image n, and whether it is there; h and v are whole numbers in float32."""
     ok = (h >= 0) & (h < H) & (v >= 0) & (v < W)
-    return tl.where(ok, h, 0.0).to(tl.int32) * W + tl.where(ok, v, 0.0).to(tl.int32), ok
+    return (n * H + tl.where(ok, h, 0.0).to(tl.int32)) * W + tl.where(ok, v, 0.0).to(tl.int32), ok

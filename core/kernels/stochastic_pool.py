@@ -45,6 +45,7 @@ def stochastic_pool_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     n, _, oh, ow = unravel(m, 1, OH, OW)
@@ -94,6 +95,7 @@ def stochastic_pool_mean_backward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     n, _, h, w = unravel(m, 1, H, W)

@@ -21,6 +21,7 @@ import triton.language as tl
 
 from ..checks import UsageError
 from . import geometry, launch, tiles
+from .geometry import unravel
 
 
 @triton.jit
@@ -57,12 +58,14 @@ def upsample_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
     inside = (m < N * OH * OW)[:, None] & (c < C)
-    h0, h1, down = _source((m // OW) % OH, scale_h, H, BILINEAR, ALIGN)
-    w0, w1, right = _source(m % OW, scale_w, W, BILINEAR, ALIGN)
-    image = m // (OW * OH) * H
+    n, _, oh, ow = unravel(m, 1, OH, OW)
+    h0, h1, down = _source(oh, scale_h, H, BILINEAR, ALIGN)
+    w0, w1, right = _source(ow, scale_w, W, BILINEAR, ALIGN)
+    image = n * H
     out = tl.load(x + (((image + h0) * W + w0) * C)[:, None] + c, mask=inside, other=0.0).to(tl.float32)
     if BILINEAR:
         b = tl.load(x + (((image + h0) * W + w1) * C)[:, None] + c, mask=inside, other=0.0).to(tl.float32)
@@ -87,12 +90,13 @@ def upsample_backward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        N = tl.cast(N, tl.int64)
     m = pm * BM + tl.arange(0, BM)
     c = (tl.program_id(1) * BC + tl.arange(0, BC))[None, :]
     inside = (m < N * H * W)[:, None] & (c < C)
-    h = (m // W) % H
-    w = m % W
-    image = m // (W * H) * OH
+    n, _, h, w = unravel(m, 1, H, W)
+    h, w = h.to(tl.int32), w.to(tl.int32)  # two registers less for each pixel, where m is int64
+    image = n * OH
     # Sources from h - 1 to h + 1 read pixel h (nearest: from h on); half a pixel less where centres are aligned,
     # because o = (h - 1 + 1/2) / scale - 1/2. Two outputs before and three after cover that last half and rounding.
     lead = 0.0

@@ -31,8 +31,9 @@ def yolo_decode_forward(
     pm = tl.program_id(0)
     if WIDE:
         pm = pm.to(tl.int64)
+        H = tl.cast(H, tl.int64)
     m = pm * BM + tl.arange(0, BM)
-    ok = m < N * H * W
+    ok = m < H * W * N
     cell = m % (H * W)
     row = m // (H * W) * A + first + cell
     best = tl.full((BM,), -1.0, tl.float32)

@@ -88,15 +88,22 @@ def centroid_sums(x: Tensor, indices: Tensor, n_centroids: int) -> tuple[Tensor,
 
     Returns:
         Sums (K, D) float32 (float64 for float64), zeros where a cluster is empty, and counts (K,) int64.
+
+    Raises:
+        UsageError: Shapes or devices that do not fit, or on the kernels' road float64.
     """
     if x.dim() != 2 or indices.shape != x.shape[:1]:
         raise UsageError(
             "points (M, D) and an index for each", f"{tuple(x.shape)} and {tuple(indices.shape)}", "reshape them"
         )
+    if indices.device != x.device:
+        raise UsageError("points and indices on one device", f"{x.device} and {indices.device}", "move one of them")
     x = x.detach()
     if switch.uses_triton(x):
         from ..kernels import centroids as family
+        from ..kernels import launch
 
+        launch.check_dtype(x)
         return family.sums(x, indices, n_centroids)
     sums = _wide(x).new_zeros((n_centroids, x.shape[1])).index_add_(0, indices, _wide(x))
     return sums, torch.bincount(indices, minlength=n_centroids)

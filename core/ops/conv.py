@@ -16,7 +16,8 @@ from .switch import Pair, operation
 
 Numbers = int | Sequence[int]
 
-FORWARD = ("conv_forward", "conv_tma", "finish_parts", "depthwise_forward")
+FORWARD = ("conv_forward", "finish_parts", "depthwise_forward")
+PICTURES = (*FORWARD, "conv_tma")  # the copy engine takes maps of two dimensions only
 INPUT = ("conv_input_gradient", "depthwise_input_gradient")
 WEIGHT = ("conv_weight_gradient", "depthwise_weight_gradient", "column_sums", "sum_parts")
 LIMITS = "fewer than 2^31 weights; first derivatives only"
@@ -34,7 +35,7 @@ def conv1d(
     return _convolve(1, x, weight, bias, stride, padding, dilation, groups, precision)
 
 
-@operation("conv2d", forward=FORWARD, backward=(*INPUT, *WEIGHT), limits=LIMITS)
+@operation("conv2d", forward=PICTURES, backward=(*INPUT, *WEIGHT), limits=LIMITS)
 def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Pair | str = 0,
     dilation: Pair = 1, groups: int = 1, *, precision: str | None = None,
@@ -79,7 +80,7 @@ def conv_transpose1d(
     return _transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation, precision)
 
 
-@operation("conv2d", forward=INPUT, backward=(*FORWARD, *WEIGHT), limits=LIMITS)
+@operation("conv2d", forward=INPUT, backward=(*PICTURES, *WEIGHT), limits=LIMITS)
 def conv_transpose2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Numbers = 1, padding: Numbers = 0,
     output_padding: Numbers = 0, groups: int = 1, dilation: Numbers = 1, *, precision: str | None = None,
@@ -112,7 +113,7 @@ def conv_transpose3d(
     return _transpose(3, x, weight, bias, stride, padding, output_padding, groups, dilation, precision)
 
 
-@operation("conv2d", forward=FORWARD, backward=(*INPUT, *WEIGHT), limits=LIMITS)
+@operation("conv2d", forward=PICTURES, backward=(*INPUT, *WEIGHT), limits=LIMITS)
 def fused_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1,
     groups: int = 1, *, scale: Tensor | None = None, shift: Tensor | None = None, residual: Tensor | None = None,
@@ -146,7 +147,7 @@ def fused_conv2d(
     )  # fmt: skip
 
 
-@operation("conv2d", forward=INPUT, backward=(*FORWARD, *WEIGHT), limits=LIMITS)
+@operation("conv2d", forward=INPUT, backward=(*PICTURES, *WEIGHT), limits=LIMITS)
 def fused_conv_transpose2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Numbers = 1, padding: Numbers = 0,
     output_padding: Numbers = 0, groups: int = 1, dilation: Numbers = 1, *, scale: Tensor | None = None,

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from ..checks import UsageError
 from . import switch
-from .conv import FORWARD, INPUT, LIMITS, WEIGHT, conv2d
+from .conv import INPUT, LIMITS, PICTURES, WEIGHT, conv2d
 from .switch import operation
 
 
-@operation("conv2d", forward=FORWARD, backward=(*INPUT, *WEIGHT), limits=LIMITS)
+@operation("conv2d", forward=PICTURES, backward=(*INPUT, *WEIGHT), limits=LIMITS)
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, precision: str | None = None) -> Tensor:
     """Multiply rows by a matrix, as `torch.nn.functional.linear`; the kernels see a 1x1 convolution of 1x1 maps.
 

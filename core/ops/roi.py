@@ -32,7 +32,8 @@ def roi_align(
         aligned: Shift by half a pixel, so that pixel centres and box edges agree; False makes boxes at least 1 wide.
 
     Returns:
-        (K, C, OH, OW), dtype of x. A box on an image that is not there, or with NaN, gives zeros.
+        (K, C, OH, OW), dtype of x. A box on an image that is not there, or with NaN or infinity, gives
+        zeros.
 
     Raises:
         UsageError: Shapes or devices that do not fit, or an empty map.
@@ -82,7 +83,7 @@ def _checked(x: Tensor, boxes: Boxes, output_size: Pair) -> tuple[Tensor, list[i
 
 
 def _there(x: Tensor, box: Tensor) -> bool:
-    return bool(0 <= box[0] < x.shape[0] and not box.isnan().any())
+    return bool(0 <= box[0] < x.shape[0] and box.isfinite().all())
 
 
 def _align(x: Tensor, boxes: Tensor, size: list[int], scale: float, ratio: int, aligned: bool) -> Tensor:

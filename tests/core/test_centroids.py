@@ -146,12 +146,27 @@ def test_many_programs_and_int64_offsets(monkeypatch) -> None:
             lambda x: ops.centroid_sums(x, torch.zeros(4, dtype=torch.int64), 2),
             r"an index for each; got \(5, 4\) and \(4,\)",
         ),
+        (
+            lambda x: ops.centroid_sums(x, torch.zeros(5, dtype=torch.int64, device="meta"), 2),
+            r"points and indices on one device; got .* and meta; move one of them",
+        ),
     ],
-    ids=["coordinates", "no centroid", "dtypes", "k", "indices"],
+    ids=["coordinates", "no centroid", "dtypes", "k", "indices", "devices"],
 )
 def test_errors(call, words) -> None:
     with pytest.raises(UsageError, match=words):
         call(torch.zeros(5, 4))
+
+
+@kernel
+def test_the_kernels_refuse_float64() -> None:
+    x = torch.zeros(5, 4, dtype=torch.float64)
+    for call in (
+        lambda: ops.nearest_centroid(x, x),
+        lambda: ops.centroid_sums(x, torch.zeros(5, dtype=torch.int64), 2),
+    ):
+        with pytest.raises(UsageError, match="float32, float16 or bfloat16 for a Triton kernel; got float64; convert"):
+            call()
 
 
 def test_the_cpu_keeps_few_distances_at_a_time(monkeypatch) -> None:

@@ -54,6 +54,7 @@ class Compiled(NamedTuple):
     ptx: str
     shared: int
     report: str  # what ptxas -v says
+    ttir: str
 
     @property
     def spilled(self) -> int:
@@ -90,7 +91,7 @@ def compile_launch(entry: Launch, arch: int) -> Compiled:
         triton.knobs.nvidia.dump_ptxas_log = True
         triton.knobs.compilation.always_compile = True  # the cache keeps no report
         compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=entry.options)
-    return Compiled(compiled.asm["ptx"], compiled.metadata.shared, report.getvalue())
+    return Compiled(compiled.asm["ptx"], compiled.metadata.shared, report.getvalue(), compiled.asm["ttir"])
 
 
 @pytest.fixture
@@ -190,10 +191,11 @@ OF_ONE = {
 }
 
 
+@pytest.mark.parametrize("wide", [False, True], ids=["int32", "int64"])
 @pytest.mark.parametrize("case", OF_ONE.values(), ids=OF_ONE.keys())
-def test_sizes_of_one(record, case) -> None:
+def test_sizes_of_one(record, case, wide) -> None:
     function, shapes, *options = case
-    assert check(record(90, function, shapes, **(options[0] if options else {})), 90)
+    assert check(record(90, function, shapes, wide=wide, **(options[0] if options else {})), 90)
 
 
 @cache

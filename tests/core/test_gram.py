@@ -27,6 +27,12 @@ LAYERS = ((1, 64, 128, 128), (1, 128, 64, 64), (1, 256, 32, 32))
 COMPILE = {
     "gram, half": (style, LAYERS),
     "gram, channels not a multiple of 16": (style, ((1, 24, 64, 64), (2, 50, 32, 32))),
+    "gram, float16": (style, LAYERS, {"dtype": torch.float16}),
+    "gram, float16, channels not a multiple of 16": (
+        style,
+        ((1, 24, 64, 64), (2, 50, 32, 32)),
+        {"dtype": torch.float16},
+    ),
     "gram, float32": (style, LAYERS, {"dtype": torch.float32}),
 }
 
@@ -84,6 +90,20 @@ def test_divisors(divisor) -> None:
     scale = {"none": 1, "pixels": 20, "elements": 60}[divisor]
     rows = x.flatten(2)
     torch.testing.assert_close(ops.gram([x], divisor)[0] * scale, rows @ rows.mT, atol=1e-5, rtol=1e-5)
+
+
+@kernel
+@pytest.mark.parametrize(
+    ("size", "slope", "divisor"), [(0.1, 1e5, "elements"), (1000.0, 1e-9, "none")], ids=["scaled loss", "small loss"]
+)
+def test_a_gradient_beyond_float16_of_maps_in_float16(size, slope, divisor) -> None:
+    torch.manual_seed(0)
+    x = (torch.rand(1, 16, 8, 8) * size).half().requires_grad_()
+    incoming = torch.rand(1, 16, 16) * slope
+    (found,) = torch.autograd.grad(ops.gram([x], divisor), x, [incoming])
+    scale = {"none": 1.0, "elements": 1 / (16 * 64)}[divisor]
+    expected = scale * (incoming + incoming.mT).double() @ x.detach().double().flatten(2)
+    torch.testing.assert_close(found.double().flatten(2), expected, atol=1e-7, rtol=2e-3)  # 1e-7: two subnormals
 
 
 @kernel

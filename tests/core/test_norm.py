@@ -215,6 +215,39 @@ def test_half_precision_with_sum_and_activation() -> None:
 
 
 @kernel
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+def test_vectors_with_gaps(training) -> None:
+    x, *_ = tensors((3, 5, 4, 7), mean=2.0)
+    vectors = [torch.linspace(0.5, 2, 20)[1::4], torch.linspace(-1, 1, 10)[::2]]
+
+    def function(x, weight, bias):
+        running = [torch.arange(10.0).to(weight)[::2], torch.arange(1.0, 11.0).to(weight)[::2]]
+        return ops.batch_norm(x, weight, bias, *running, training, activation="silu")
+
+    assert not vectors[0].is_contiguous()
+    assert_exact_enough(function, [x, *(v.requires_grad_() for v in vectors)], terms=84)
+
+
+@kernel
+def test_running_statistics_with_gaps_are_updated_where_they_lie() -> None:
+    x = tensors((3, 5, 4, 7), mean=2.0)[0].detach()
+    ours, theirs = (torch.linspace(0.5, 2, 20) for _ in range(2))
+    ops.batch_norm(x, None, None, ours[::4], ours[1::4], True)
+    F.batch_norm(x, theirs[::4], theirs[1::4], training=True)
+    torch.testing.assert_close(ours, theirs)
+
+
+@kernel
+@pytest.mark.parametrize("place", range(4), ids=["weight", "bias", "running_mean", "running_var"])
+def test_a_number_a_channel(request, place) -> None:
+    vectors = [torch.ones(3) for _ in range(4)]
+    vectors[place] = torch.ones(1)
+    name = request.node.callspec.id
+    with pytest.raises(UsageError, match=rf"a {name} of shape \(3,\); got shape \(1,\); give one number a channel"):
+        ops.batch_norm(torch.zeros(2, 3, 2, 2), *vectors)
+
+
+@kernel
 def test_nan_stays_and_a_residual_must_fit() -> None:
     x = torch.zeros(2, 3, 2, 2)
     x[0, 1, 0, 0] = float("nan")

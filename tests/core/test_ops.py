@@ -71,9 +71,18 @@ def test_an_unknown_switch_is_refused() -> None:
 
 def test_roads_list_every_operation() -> None:
     public = {name for name in ops.__all__ if callable(getattr(ops, name)) and name.islower()}
-    assert set(ops.roads()) == set(ops.OPERATIONS) == public - {"figures", "kernels", "roads", "uses_triton"}
+    assert (
+        set(ops.roads())
+        == set(ops.OPERATIONS)
+        == public - {*("figures", "float32_products", "kernels", "roads", "state", "uses_triton")}
+    )
     with ops.kernels("torch"):
         assert ops.roads()["upsample"] == {"cpu": "torch", "cuda": "torch", "switch": "torch"}
+
+
+def test_the_copy_engine_is_listed_where_it_can_run() -> None:
+    using = {name for name, row in ops.OPERATIONS.items() if "conv_tma" in (*row.forward, *row.backward)}
+    assert using == {"conv2d", "conv_transpose2d", "fused_conv2d", "fused_conv_transpose2d", "linear"}
 
 
 def test_the_switch_ends_with_its_block_even_on_an_error() -> None:

@@ -101,18 +101,23 @@ def adam_state(parameters, count=2):
             torch.ones(3),
             torch.ones(3).to_sparse(),
             torch.zeros(3),
-            r"a dense gradient \(3,\).*sparse_coo; make it",
+            r"a dense gradient \(3,\).*sparse_coo on .*; make it",
         ),
         (
             torch.ones(3),
             torch.ones(3).half(),
             torch.zeros(3),
-            r"in torch.float32; got \(3,\) in torch.float16",
+            r"in torch.float32 on .*; got \(3,\) in torch.float16",
         ),
-        (torch.ones(3), torch.ones(2), torch.zeros(3), r"a dense gradient \(3,\) in torch.float32; got \(2,\)"),
+        (torch.ones(3), torch.ones(2), torch.zeros(3), r"a dense gradient \(3,\) in torch.float32 on .*; got \(2,\)"),
         (torch.ones(4, 4)[:, :2], torch.ones(4, 2), torch.zeros(4, 2), r"fill their memory; got strides \(4, 1\) for"),
         (torch.ones(3).half(), torch.ones(3).half(), torch.zeros(3).half(), r"float32 state \(3,\) in the strides"),
-        (torch.ones(2, 3), torch.ones(2, 3), torch.zeros(3, 2).T, r"got torch.float32 \(2, 3\) in \(1, 2\); make it"),
+        (
+            torch.ones(2, 3),
+            torch.ones(2, 3),
+            torch.zeros(3, 2).T,
+            r"got torch.float32 \(2, 3\) in \(1, 2\) on .*; make it",
+        ),
         (torch.ones(3).double(), torch.ones(3).double(), torch.zeros(3), "float32, float16 or bfloat16 for a Triton"),
         (torch.ones(3) + 0j, torch.ones(3) + 0j, torch.zeros(3), "for a Triton kernel; got complex64"),
     ],
@@ -127,6 +132,16 @@ def test_errors_say_what_was_expected(parameter, gradient, state, words) -> None
     ):
         with pytest.raises(UsageError, match=words):
             step([parameter], [gradient], [state])
+
+
+@kernel
+def test_all_tensors_of_a_step_are_on_one_device() -> None:
+    """Addresses travel in a table, where Triton cannot see whose they are."""
+    p, away = torch.ones(3), torch.ones(3, device="meta")
+    with pytest.raises(UsageError, match=r"a dense gradient \(3,\) in torch.float32 on .*; got .* on meta; make it"):
+        ops.sgd_step([p], [away], [], rate=0.1)
+    with pytest.raises(UsageError, match=r"float32 state \(3,\) in the strides .* on .*; got .* on meta; make it"):
+        ops.adam_step([p], [p], [torch.zeros_like(p)], [away], rate=0.1, step=1)
 
 
 @kernel

@@ -121,6 +121,12 @@ def test_dtypes_are_launched_apart_and_empty_tensors_not_at_all(count_launches) 
     assert len(count_launches.names) == 2
 
 
+def test_state_follows_its_parameter_to_another_device() -> None:
+    kept, parameter = {"exp_avg": torch.ones(3)}, torch.ones(3, device="meta")
+    assert optimizers._float32(parameter, kept, "exp_avg").device.type == "meta"
+    assert kept["exp_avg"].device.type == "meta"
+
+
 @kernel
 def test_gradients_and_state_in_other_strides() -> None:
     p = torch.randn(4, 3, 5, 5).requires_grad_()

@@ -172,6 +172,27 @@ def test_many_programs_strides_and_int64_offsets(small_tiles, monkeypatch) -> No
 
 
 @ROADS
+@pytest.mark.parametrize("aligned", [False, True], ids=["as it was", "aligned"])
+def test_boxes_far_larger_than_the_map_are_torchvisions(aligned, road) -> None:
+    torch.manual_seed(0)
+    x, far = torch.randn(2, 5, 7, 8), torch.tensor([[0, -20.0, -9.5, 40.0, 33.0], [1, 3.0, -70.0, 90.0, 4.0]])
+    with ops.kernels(road):
+        found = ops.roi_align(x, far, (1, 2), aligned=aligned)
+    expected = align_by_loops(x.double(), far, (1, 2), 1.0, -1, aligned)
+    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-5)
+
+
+@kernel
+def test_a_wild_box_costs_no_more_than_the_map_has_pixels() -> None:
+    """It has 10^9 samples a row, at 0.5, 1.5, ...; 8 of them are on the map."""
+    x = torch.ones(1, 2, 7, 8).requires_grad_()
+    y = ops.roi_align(x, torch.tensor([[0, 0.0, 0.0, 1e9, 7.0]]), 1)
+    assert y.flatten().tolist() == pytest.approx([8e-9] * 2)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert slope.sum().item() == pytest.approx(1.6e-8)
+
+
+@ROADS
 def test_boxes_by_image_none_and_where_there_is_no_image(road) -> None:
     x = torch.randn(2, 3, 5, 6).requires_grad_()
     with ops.kernels(road):
@@ -182,6 +203,7 @@ def test_boxes_by_image_none_and_where_there_is_no_image(road) -> None:
             none = function(x, torch.zeros(0, 5), 2)
             assert none.shape == (0, 3, 2, 2)
             away = torch.tensor([[2.0, 0, 0, 3, 3], [-1, 0, 0, 3, 3], [0, float("nan"), 0, 3, 3]])
+            away = torch.cat((away, torch.tensor([[0, 0, 0, float("inf"), 3], [0, 0, float("-inf"), 3, 3]])))
             y = function(x, away, 2)
             assert not y.any()
             (slope,) = torch.autograd.grad(y.sum(), x)

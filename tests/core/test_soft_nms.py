@@ -84,6 +84,29 @@ def test_equal_scores_equal_boxes_and_nan(road, method) -> None:
     assert values.tolist()[:4] == pytest.approx([0.5, 0.5, 0.4, 0.3])
 
 
+@kernel
+@METHODS
+@pytest.mark.parametrize("road", ["auto", "torch"])
+def test_without_a_least_score_every_box_is_taken_once(road, method) -> None:
+    boxes, scores, _ = problem(5, 7, side=20)
+    with ops.kernels(road):
+        kept, _ = ops.soft_nms(boxes, scores, method=method, min_score=-math.inf)
+    assert sorted(kept.tolist()) == [0, 1, 2, 3, 4]
+
+
+@kernel
+def test_every_score_is_read_by_one_thread(monkeypatch) -> None:
+    """Fewer scores than the 128 threads would be held twice, and one copy read after the other was lowered."""
+    from striate.core.kernels import launch
+
+    seen = []
+    monkeypatch.setattr(launch, "run", lambda *args, T, num_warps=4, **keywords: seen.append((T, num_warps)))
+    for count in (1, 100, 200, 5000):
+        boxes, scores, _ = problem(count, 7, side=20)
+        torch.ops.striate.soft_nms(boxes, scores, 0.3, 0.5, True, 0.1)
+    assert seen == [(128, 4), (128, 4), (256, 4), (1024, 4)]
+
+
 @METHODS
 def test_torch_road_equals_opencv(method) -> None:
     boxes, scores, _ = problem(60, 9)
