@@ -39,7 +39,7 @@ class Ensemble:
     def predict_proba(self, sources: list[Source]) -> NDArray[np.float32]:
         """Return the mean probabilities, float32 (len(sources), classes)."""
         each = [w * c.predict_proba(sources) for w, c in zip(self.weights, self.classifiers, strict=True)]
-        return np.sum(each, axis=0, dtype=np.float64).astype(np.float32)
+        return np.asarray(np.sum(each, axis=0, dtype=np.float64), np.float32)
 
     def predict(self, source: Source) -> Classification:
         """Name what a picture shows."""

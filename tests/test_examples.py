@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = {file.stem: file for file in sorted((ROOT / "examples").rglob("*.py")) if file.stem != "common"}
+EXAMPLES = {file.stem: file for file in sorted((ROOT / "examples").rglob("*.py")) if file.stem != "experiment"}
 # What a program is given, and a word that it must print.
 RUNS = {
     "borrow_weights": ([], "largest difference"),

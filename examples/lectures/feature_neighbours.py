@@ -11,7 +11,7 @@ FIGURES
 from __future__ import annotations
 
 import numpy as np
-from common import arguments, splits
+from experiment import arguments, splits
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
@@ -26,7 +26,7 @@ classifier = Classifier(network="small", options={"widths": [32, 64, 128]}).fit(
     augmentation="objects", seed=options.seed,
 )  # fmt: skip
 pictures = {name: [split.image(i) for i in range(len(split))] for name, split in (("train", train), ("test", test))}
-spaces = {
+spaces: dict[str, dict[str, np.ndarray]] = {
     "pixels": {name: np.stack(images).reshape(len(images), -1) / 255 for name, images in pictures.items()},
     "features": {name: classifier.features(images, "pool") for name, images in pictures.items()},
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from common import arguments, plot, splits
+from experiment import arguments, plot, splits
 
 from striate.core.augment_batch import BatchAugmentation, augment_batch
 from striate.core.classifier import Classifier

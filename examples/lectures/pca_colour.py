@@ -11,7 +11,7 @@ FIGURES
 from __future__ import annotations
 
 import torch
-from common import arguments, curve, learn, plot, splits
+from experiment import arguments, curve, learn, plot, splits
 
 from striate.core.augment_batch import BatchAugmentation
 from striate.core.models import build

@@ -11,7 +11,7 @@ FIGURES
 from __future__ import annotations
 
 import torch
-from common import arguments, curve, learn, plot, splits
+from experiment import arguments, curve, learn, plot, splits
 from torch import Tensor, nn
 
 from striate.core.layers import BatchNorm2d, Conv2d, Linear, ReLU

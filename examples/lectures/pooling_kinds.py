@@ -11,9 +11,10 @@ FIGURES
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from common import arguments, curve, learn, plot, splits
+from experiment import arguments, curve, learn, plot, splits
 from torch import nn
 
 from striate.core.layers import AvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU, StochasticPool2d
@@ -35,7 +36,7 @@ train, test = splits(options)
 curves = {}
 for name, layer in (("max", MaxPool2d), ("average", AvgPool2d), ("stochastic", StochasticPool2d)):
     history = learn(
-        network(lambda layer=layer: layer(2), len(train.names)), train, test, size=32, channels=3,
+        network(partial(layer, 2), len(train.names)), train, test, size=32, channels=3,
         epochs=options.epochs, learning_rate=2e-3, weight_decay=0.01,
     )  # fmt: skip
     curves[f"{name}, train"], curves[f"{name}, test"] = curve(history, "train_error"), curve(history, "test_error")

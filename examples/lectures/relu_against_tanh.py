@@ -11,7 +11,7 @@ FIGURES
 from __future__ import annotations
 
 import torch
-from common import arguments, curve, learn, plot, splits
+from experiment import arguments, curve, learn, plot, splits
 from torch import nn
 
 from striate.core.layers import Conv2d, Linear, MaxPool2d, ReLU, Tanh
