@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -162,20 +161,19 @@ class Classifier(Estimator):
         augmentation = preset(augmentation)
         train, val = training_class_splits(data, val, self.names, fixed=self.network_ is None)
         pictures = ClassPictures(train, self.side, self.channels)
-        before = self.names, self.network_, self.mean, self.std
-        if self.mean is None or self.std is None:
-            self.mean, self.std = statistics(pictures)
-        fresh = self.network_ is None
-        self._start(train.names, recipe.seed)
-        network = copy.deepcopy(self._trained())
-        if fresh and isinstance(network, Normalized):
-            start_from(network, pictures)
-        if train_layers is not None:
-            freeze_all_but(network, train_layers)
+        mean, std = (self.mean, self.std) if self.mean and self.std else statistics(pictures)
         weights = class_balance(train) if class_weights else None
         loss = ClassLoss(augmentation, self.image_size, len(train.names), recipe.seed, smoothing, weights, l1)
-        try:
-            self.history_ = fit(
+        fresh = self.network_ is None
+
+        def learn(network: nn.Module) -> History:
+            assert isinstance(network, Normalized)
+            if fresh:
+                start_from(network, pictures)
+            trained = [p for p in network.parameters() if p.requires_grad]
+            if train_layers is not None:
+                freeze_all_but(network, train_layers)
+            history = fit(
                 network,
                 pictures,
                 loss,
@@ -193,12 +191,11 @@ class Classifier(Estimator):
                 save_weights=lambda model, path: self._save(model, path),
                 on_progress=on_progress,
             )
-        except BaseException:
-            self.names, _, self.mean, self.std = before
-            self._use(before[1])
-            raise
-        network.requires_grad_(True)
-        self._use(network)
+            for parameter in trained:  # those that were frozen for this training only
+                parameter.requires_grad_(True)
+            return history
+
+        self._learn(train.names, recipe.seed, learn, mean=mean, std=std)
         return self
 
     @overload

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +14,7 @@ from torch import nn
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .checks import CheckpointError, ModelError, UsageError
+from .history import History
 from .weights import resolve
 
 
@@ -24,12 +27,14 @@ class Estimator(ABC):
     Attributes:
         names: Class names by class id.
         network_: The network, in eval mode; None before it is trained or loaded.
+        history_: What the last training did; None before.
     """
 
     task: ClassVar[str]
     class_layers: ClassVar[str]  # what the names of all tensors contain that depend on the classes
     names: tuple[str, ...]
     network_: nn.Module | None
+    history_: History | None
     device: torch.device
 
     @abstractmethod
@@ -109,6 +114,27 @@ class Estimator(ABC):
             tensors = {name: t.half() if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()}
         meta = {"kind": type(self).__name__, "config": self.config(), "names": list(self.names)}
         return save_checkpoint(path, tensors, {**meta, **about})
+
+    def _learn(self, names: tuple[str, ...], seed: int, train: Callable[[nn.Module], History], **learned: Any) -> None:
+        """Train a copy of the network, begun anew or gone on with; whatever fails leaves this model as it was.
+
+        Args:
+            names: Classes to learn.
+            seed: Of a network's random weights.
+            train: Trains the network that it is given, in place.
+            learned: Attributes that the network is built with, such as the pictures' mean.
+        """
+        before = dict(vars(self))
+        try:
+            vars(self).update(learned)
+            self._start(names, seed)
+            network = copy.deepcopy(self._trained())
+            self.history_ = train(network)
+            self._use(network)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _start(self, names: tuple[str, ...], seed: int) -> None:
         """Make ready to learn these classes from the weights there are; for other classes, their layers start anew."""

@@ -127,13 +127,11 @@ class Detector(Estimator):
         recipe = make_options(**options)
         augmentation = augmentation or Augmentation()
         train, val = training_splits(data, val, self.names, fixed=self.network_ is None)
-        before = self.names, self.network_
-        self._start(train.names, recipe.seed)
         plain_from = recipe.epochs - min(plain_epochs, recipe.epochs // 3)
         pictures = TrainingPictures(train, self.image_size, augmentation, plain_from, recipe.seed)
-        network = copy.deepcopy(self._trained())
-        try:
-            self.history_ = fit(
+
+        def learn(network: nn.Module) -> History:
+            return fit(
                 network,
                 pictures,
                 batch_loss,
@@ -151,11 +149,8 @@ class Detector(Estimator):
                 save_weights=lambda model, path: self._save(model, path),
                 on_progress=on_progress,
             )
-        except BaseException:
-            self.names = before[0]
-            self._use(before[1])
-            raise
-        self._use(network)
+
+        self._learn(train.names, recipe.seed, learn)
         return self
 
     @overload

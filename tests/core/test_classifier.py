@@ -96,6 +96,22 @@ def test_freezing_too_much() -> None:
         freeze_all_but(build("lenet5", 3), 6)
 
 
+def test_a_training_that_fails_leaves_everything(trained: Classifier, tmp_path: Path) -> None:
+    copy = Classifier.load(trained.save(tmp_path / "start.safetensors"))
+    network, before = copy.network_, repr(copy)
+    with pytest.raises(UsageError, match="1 to 5 layers to train; got 9"):
+        copy.fit(stripes(names=("flat", "steep")), epochs=1, train_layers=9)
+    assert copy.network_ is network
+    assert repr(copy) == before
+    fresh = Classifier(network="small", image_size=28, channels=1, options={"widths": [8]})
+    with pytest.raises(UsageError, match="layers to train"):
+        fresh.fit(stripes(12), epochs=1, train_layers=99)
+    assert (fresh.network_, fresh.names, fresh.mean) == (None, (), None)
+    fresh.fit(stripes(12), epochs=1, batch_size=4, train_layers=1)
+    assert not fresh.network_.network.whiten.weight.requires_grad
+    assert fresh.network_.network.fc.weight.requires_grad
+
+
 def test_resumed_training_is_the_same(tmp_path: Path) -> None:
     keywords = {"batch_size": 16, "seed": 1, "augmentation": "digits", "epochs": 3}
     whole = Classifier(network="lenet5").fit(stripes(48), run_dir=tmp_path / "a", **keywords)
