@@ -54,6 +54,7 @@ def train(
     smoothing: Annotated[float | None, _option("smoothing", "Label smoothing, 0 to 1.")] = None,
     class_weights: Annotated[bool | None, _option("class_weights", "Weigh rare classes more.")] = None,
     l1: Annotated[float | None, _option("l1", "Strength of the sum of absolute weights.")] = None,
+    body_rate: Annotated[float | None, _option("body_rate", "Rate of all layers but the last, multiplied.")] = None,
     train_layers: Annotated[int | None, _option("train_layers", "Train the last so many layers only.")] = None,
     epochs: Annotated[int | None, _option("epochs", "Passes over the pictures.")] = None,
     batch_size: Annotated[int | None, _option("batch_size", "Pictures in a step.")] = None,
@@ -62,6 +63,7 @@ def train(
     momentum: Annotated[float | None, _option("momentum", "Of SGD; Adam's beta1.")] = None,
     schedule: Annotated[str | None, _option("schedule", "cosine, step, plateau or constant.")] = None,
     warmup_epochs: Annotated[float | None, _option("warmup_epochs", "Epochs of growing learning rate.")] = None,
+    final_factor: Annotated[float | None, _option("final_factor", "Where the cosine ends, as a share.")] = None,
     weight_decay: Annotated[float | None, _option("weight_decay", "L2; not on norms and biases.")] = None,
     ema_decay: Annotated[float | None, _option("ema_decay", "Of the averaged weights; 0 for none.")] = None,
     clip_norm: Annotated[float | None, _option("clip_norm", "Longest gradient; 0 for no clipping.")] = None,
@@ -84,8 +86,10 @@ def train(
         "data": given(weights=weights, val_split=val_split),
         "fit": given(
             augmentation=augmentation, smoothing=smoothing, class_weights=class_weights, l1=l1,
-            train_layers=train_layers, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            train_layers=train_layers, body_rate=body_rate, epochs=epochs, batch_size=batch_size,
+            learning_rate=learning_rate,
             optimizer=optimizer, momentum=momentum, schedule=schedule, warmup_epochs=warmup_epochs,
+            final_factor=final_factor,
             weight_decay=weight_decay, ema_decay=ema_decay, clip_norm=clip_norm, patience=patience,
             precision=precision, device=device, workers=workers, seed=seed,
         ),
@@ -95,7 +99,8 @@ def train(
         asked = with_saved(run, asked)
     classifier = classifier_for(asked["data"].get("weights"), asked["classifier"])
     learn, judge = datasets(data, asked["data"].get("val_split"))
-    save_config(run, {**asked, "path": str(data)})
+    if not resume:
+        save_config(run, {**asked, "path": str(data)})
     note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
     try:
         with training_bar() as on_progress:

@@ -95,7 +95,8 @@ def train(
     detector = detector_for(asked["data"].get("weights"), asked["detector"])
     augmentation = Augmentation(**asked["augmentation"])
     learn, judge = datasets(data, **{**SPLITS, **asked["data"]})
-    save_config(run, {**asked, "path": str(data)})
+    if not resume:
+        save_config(run, {**asked, "path": str(data)})
     note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
     try:
         with training_bar() as on_progress:

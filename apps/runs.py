@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from ..core.history import History
 
 CONFIG, STATE, BEST, LAST = "config.json", "state.safetensors", "best.safetensors", "last.safetensors"
+
+
+def first_process() -> bool:
+    """Whether this process, alone or the first that torchrun started, is the one to write and to speak."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -26,6 +32,8 @@ def run_folder(runs: Path, out: Path | None, resume: bool) -> Path:
     Raises:
         UsageError: nothing to resume, or a training there that would be overwritten.
     """
+    if out is None and "RANK" in os.environ:
+        raise UsageError("--out where several processes train", "none", f"name one folder for all: --out {runs}/1")
     if out is None:
         if resume:
             raise UsageError("--out with --resume", "no --out", f"name the run folder: --out {runs}/1 --resume")
@@ -42,6 +50,8 @@ def save_config(run: Path, config: dict[str, Any]) -> None:
     """Write what was asked for into the run folder, for `--resume` and for people."""
     from ..core.atomic import atomic_write
 
+    if not first_process():
+        return
     run.mkdir(parents=True, exist_ok=True)
     atomic_write(run / CONFIG, lambda file: file.write((json.dumps(config, indent=2) + "\n").encode()))
 
@@ -62,6 +72,8 @@ def with_saved(run: Path, asked: dict[str, dict[str, Any]]) -> dict[str, dict[st
 def report(task: str, history: History | None, run: Path, as_json: bool) -> None:
     """Print what came out: the folder, the weights, the figures of the best epoch."""
     assert history is not None
+    if not first_process():
+        return
     best = next((row for row in history.rows if row["epoch"] == history.best_epoch), {})
     files = {"best": str(run / BEST), "last": str(run / LAST)}
     if as_json:

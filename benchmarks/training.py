@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,17 +23,20 @@ from striate.core.training import fit
 
 SUBJECT = "training"
 # (network, its keywords, pictures, batch)
-CASES = (("lenet5", {}, 6400, 128), ("small", {"widths": (32, 64, 64)}, 640, 64))
+CASES: tuple[tuple[str, dict[str, Any], int, int], ...] = (
+    ("lenet5", {}, 6400, 128),
+    ("small", {"widths": (32, 64, 64)}, 640, 64),
+)
 
 
 def pictures_for(name: str, count: int) -> ClassDataset:
     """Return random pictures of the network's size in ten classes."""
     model, rng = MODELS[name], np.random.default_rng(0)
     shape = (count, model.image_size, model.image_size, 3)[: 4 if model.channels == 3 else 3]
-    return from_arrays(rng.integers(0, 256, shape, dtype=np.uint8), np.arange(count) % 10)
+    return from_arrays(rng.integers(0, 256, shape, dtype=np.uint8), [i % 10 for i in range(count)])
 
 
-def network_for(name: str, keywords: dict[str, object]) -> nn.Module:
+def network_for(name: str, keywords: dict[str, Any]) -> nn.Module:
     """Return the network behind its normalization, from one seed."""
     torch.manual_seed(0)
     channels = MODELS[name].channels
@@ -62,7 +66,7 @@ def by_fit(network: nn.Module, data: ClassDataset, options: TrainingOptions) -> 
     return fit(network, pictures, ClassLoss(BatchAugmentation(), side, 10), options=options).rows[0]["loss"]
 
 
-def rows_for(name: str, keywords: dict[str, object], count: int, batch: int, run: str, rounds: int) -> list[Row]:
+def rows_for(name: str, keywords: dict[str, Any], count: int, batch: int, run: str, rounds: int) -> list[Row]:
     """Time one epoch both ways, on networks that both go on training."""
     data = pictures_for(name, count)
     options = TrainingOptions(epochs=1, batch_size=batch, ema_decay=0.0, device="cpu")

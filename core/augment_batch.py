@@ -34,7 +34,7 @@ class BatchAugmentation:
     """How strongly pictures are changed.
 
     Attributes:
-        translate: Shift up to this share of the side.
+        translate: Shift up to this share of the side, by whole pixels.
         zoom: Side of the part that is read, from 1 - zoom to 1 + zoom of the picture's.
         crop: Least area of the part that is read, as a share, at a random place (Szegedy et al. 2015); 1 reads all.
         aspect: Its ratio of sides lies between 1 - aspect and 1 / (1 - aspect).
@@ -94,7 +94,7 @@ PRESETS = {
     "digits": BatchAugmentation(
         translate=0.08, zoom=0.15, aspect=0.1, rotate=12, shear=10, elastic=1.0, outside="zeros"
     ),
-    "objects": BatchAugmentation(translate=0.125, flip=0.5, cutout=0.375),
+    "objects": BatchAugmentation(translate=0.125, flip=0.5, cutout=0.25),
     "photos": BatchAugmentation(
         crop=0.3, aspect=0.25, flip=0.5, brightness=0.3, contrast=0.3, saturation=0.3, pca=0.1, cutout=0.25
     ),
@@ -150,8 +150,9 @@ def _resample(images: Tensor, numbers: Tensor, options: BatchAugmentation, size:
     angle = math.radians(o.rotate) * _signed(u[3])
     lean = torch.tan(math.radians(o.shear) * _signed(u[4]))
     mirror = torch.where(u[7] < o.flip, -1.0, 1.0)
-    along = 2 * o.translate * _signed(u[5]) + (1 - wide).clamp(min=0) * _signed(u[5]) * (o.crop < 1)
-    down = 2 * o.translate * _signed(u[6]) + (1 - high).clamp(min=0) * _signed(u[6]) * (o.crop < 1)
+    along, down = _shift(u[5], o.translate, images.shape[3]), _shift(u[6], o.translate, images.shape[2])
+    if o.crop < 1:
+        along, down = along + (1 - wide) * _signed(u[5]), down + (1 - high) * _signed(u[6])
     cos, sin = torch.cos(angle), torch.sin(angle)
     if o.crop == 1:  # a picture larger than the result is read at its own scale
         wide, high = wide * size[1] / images.shape[3], high * size[0] / images.shape[2]
@@ -162,6 +163,11 @@ def _resample(images: Tensor, numbers: Tensor, options: BatchAugmentation, size:
     if o.elastic:
         grid = grid + _elastic(numbers[:, NUMBERS:], size, o)
     return ops.grid_sample(images, grid, padding_mode=o.outside)
+
+
+def _shift(number: Tensor, share: float, side: int) -> Tensor:
+    """Return a shift in units of half a side, by whole pixels: parts of one would blur what is only shifted."""
+    return torch.round(share * side * _signed(number)) * 2 / side
 
 
 def _elastic(numbers: Tensor, size: tuple[int, int], options: BatchAugmentation) -> Tensor:

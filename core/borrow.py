@@ -7,8 +7,7 @@ A .pth is a pickle; torch's weights-only unpickler builds tensors and plain cont
 
 from __future__ import annotations
 
-import pickle
-import zipfile
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from .arrays import read_npz
 from .checks import CheckpointError, UsageError, unknown
 from .class_network import Normalized
 from .classifier import Classifier
@@ -28,8 +27,9 @@ MOST_BYTES = 4 * 2**30
 """Largest sum of tensors that is read: VGG-19 has 0.6 GB; a few bytes can claim to be terabytes."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, as torchvision's networks expect their pictures."""
+HALVES = ((0.5,) * 3, (0.5,) * 3)
+"""What torchvision's GoogLeNet turns its pictures into again (`transform_input`)."""
 ORDERS = ("rgb", "bgr")
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -50,10 +50,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"{path.stat().st_size} bytes")
         state = readers[path.suffix.lower()](path)
-    except (
-        OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, pickle.UnpicklingError,
-        zipfile.BadZipFile, SafetensorError,
-    ) as error:  # fmt: skip
+        _check_tensors(state)
+    except Exception as error:  # a damaged pickle ends in any of them
         if isinstance(error, CheckpointError):
             raise
         got = f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
@@ -66,6 +64,17 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
+def _check_tensors(state: dict[str, Tensor]) -> None:
+    """Raise unless all are plain tensors whose memory is there: a few bytes can claim to be terabytes."""
+    for name, tensor in state.items():
+        size = tensor.numel() * tensor.element_size()
+        plain = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
+        if not plain or size > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{name} is no dense tensor of {size} bytes")
+    if sum(tensor.numel() * tensor.element_size() for tensor in state.values()) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES} bytes")
+
+
 def load_into(network: nn.Module, state: dict[str, Tensor]) -> None:
     """Load tensors into a network: by name, or where no name is known and all shapes fit, in order.
 
@@ -75,9 +84,11 @@ def load_into(network: nn.Module, state: dict[str, Tensor]) -> None:
     own = network.state_dict()
     if not set(own) & set(state) and len(own) == len(state):
         pairs = zip(own.items(), state.values(), strict=True)
-        # A last layer may come as the 1x1 convolution that it is.
-        state = {name: t.reshape(mine.shape) if t.numel() == mine.numel() else t for (name, mine), t in pairs}
-    state = {name: t for name, t in state.items() if not (name.endswith("num_batches_tracked") and name not in own)}
+        # A last layer may come as the 1x1 convolution that it is; other orders of axes are other weights.
+        state = {name: t.reshape(mine.shape) if _same_axes(t, mine) else t for (name, mine), t in pairs}
+    state = {_renamed(name): t for name, t in state.items()}
+    spare = ("num_batches_tracked", "aux1.", "aux2.")  # GoogLeNet's classifiers for training
+    state = {name: t for name, t in state.items() if name in own or not any(part in name for part in spare)}
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in own]
     other = [
@@ -92,13 +103,24 @@ def load_into(network: nn.Module, state: dict[str, Tensor]) -> None:
     network.load_state_dict(state, strict=False)
 
 
+def _renamed(name: str) -> str:
+    """Return today's name of a tensor: DenseNet's files say denselayer1.norm.1.weight for denselayer1.norm1.weight."""
+    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1", name)
+
+
+def _same_axes(one: Tensor, other: Tensor) -> bool:
+    """Whether two shapes are equal up to ones at their end."""
+    long, short = sorted((tuple(one.shape), tuple(other.shape)), key=len, reverse=True)
+    return long[: len(short)] == short and all(size == 1 for size in long[len(short) :])
+
+
 def borrow_classifier(
     path: str | Path,
     network: str,
     *,
     names: Iterable[str] = (),
-    mean: Iterable[float] = MEAN,
-    std: Iterable[float] = STD,
+    mean: Iterable[float] | None = None,
+    std: Iterable[float] | None = None,
     order: str = "rgb",
     first_class: int = 0,
     **keywords: Any,
@@ -109,7 +131,8 @@ def borrow_classifier(
         path: See `read_state`.
         network: A key of `core.models.MODELS`.
         names: Class names; empty gives "class 0", "class 1", ...
-        mean: Of each RGB channel, in [0, 1], as the network expects it; for 0 to 255 divide by 255.
+        mean: Of each RGB channel, in [0, 1], as the network expects it; for 0 to 255 divide by 255. None takes what
+            torchvision's weights of this network expect.
         std: Likewise; 1 / 255 for networks that take 0 to 255.
         order: "bgr" for networks of OpenCV and Caffe: the first layer's filters are turned around.
         first_class: Outputs before it are dropped; 1 where TensorFlow's networks have "background".
@@ -133,6 +156,8 @@ def borrow_classifier(
     names = tuple(names) or tuple(f"class {i}" for i in range(classes))
     if len(names) != classes:
         raise UsageError(f"{classes} class names", f"{len(names)}", "pass one name for every output")
+    usual = HALVES if network == "googlenet" else (MEAN, STD)
+    mean, std = (given if given is not None else own for given, own in zip((mean, std), usual, strict=True))
     classifier = Classifier(names, network=network, mean=mean, std=std, **keywords)
     built = classifier._build(names)
     assert isinstance(built, Normalized)
@@ -169,15 +194,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
-    with zipfile.ZipFile(path) as archive:  # before numpy allocates what the headers claim
-        for entry in archive.infolist():
-            with archive.open(entry) as file:
-                header = HEADERS[np.lib.format.read_magic(file)]
-                shape, _, dtype = header(file)
-            if int(np.prod(shape, dtype=object)) * dtype.itemsize > min(entry.file_size, MOST_BYTES):
-                raise ValueError(f"{entry.filename} claims {shape} of {dtype}")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_npz(path, MOST_BYTES)
     if not any(name.endswith("/w_scale") for name in arrays):
         return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     state = {}

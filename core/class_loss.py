@@ -44,14 +44,22 @@ class ClassLoss:
             generator = torch.Generator().manual_seed(int(key[0, 0] * 2**24))
             shares = torch.nn.functional.one_hot(labels, self.classes).float()
             images, shares = mix_batch(images, shares, self.augmentation, generator)
-            scores = model(images).float()
+            scores = model(images)
+            scores = (scores[0] if isinstance(scores, tuple) else scores).float()
             loss = torch.nn.functional.cross_entropy(scores, shares, weights, label_smoothing=self.smoothing)
         else:
-            loss = ops.cross_entropy(model(images).float(), labels, weights, label_smoothing=self.smoothing)
+            scores = model(images)
+            more = scores[1:] if isinstance(scores, tuple) else ()
+            loss = self._cross_entropy(scores[0] if more else scores, labels, weights)
+            for early in more:  # GoogLeNet's classifiers in the middle count 0.3 (Szegedy et al. 2015, section 5)
+                loss = loss + 0.3 * self._cross_entropy(early, labels, weights)
         terms = {"class": loss}
         if self.l1:
             terms["l1"] = self.l1 * torch.stack([p.abs().sum() for p in model.parameters() if p.ndim > 1]).sum()
         return terms
+
+    def _cross_entropy(self, scores: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        return ops.cross_entropy(scores.float(), labels, weights, label_smoothing=self.smoothing)
 
     def _changed(self, batch: dict[str, Any]) -> Tensor:
         images = batch["images"].float() / 255

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from .checks import UsageError
 from .class_pictures import ClassPictures
 from .datasets.classes import ClassDataset
+
+START_NUMBERS = 16_000_000
+"""Pixels that a network looks at before it starts: 5,000 pictures of CIFAR's size."""
 
 
 class Normalized(nn.Module):
@@ -34,8 +38,41 @@ class Normalized(nn.Module):
         return (images - self.mean) / self.std
 
 
-def freeze_all_but(network: nn.Module, layers: int) -> None:
-    """Freeze every parameter except those of the last `layers` modules that have some of their own.
+def channel_numbers(name: str, given: Iterable[float] | None, channels: int) -> tuple[float, ...] | None:
+    """Return a mean or a std as a tuple; None for None.
+
+    Raises:
+        UsageError: Not one finite number for each channel, or a std that is not above 0.
+    """
+    try:
+        values = None if given is None else tuple(float(value) for value in given)
+    except (TypeError, ValueError):
+        values = ()
+    least = 0.0 if name == "std" else -math.inf
+    if values is not None and (len(values) != channels or not all(least < v < math.inf for v in values)):
+        wanted = f"{channels} finite numbers as {name}" + (", above 0" if name == "std" else "")
+        raise UsageError(wanted, repr(given), "pass a tuple, one for each channel")
+    return values
+
+
+def check_size(network: nn.Module, name: str, channels: int, side: int) -> None:
+    """Raise unless a network takes pictures of this size.
+
+    Raises:
+        UsageError: It does not.
+    """
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, channels, side, side))
+    except RuntimeError as error:
+        fix = "leave image_size out, or choose a network with global pooling"
+        raise UsageError(f"a picture size that {name!r} takes", f"{side} pixels ({error})", fix) from error
+
+
+def freeze_all_but(network: nn.Module, layers: int) -> list[nn.Parameter]:
+    """Freeze every parameter except those of the last `layers` modules that have some of their own, norms included.
+
+    Frozen batch norms keep their running statistics as well (`core.training`). Returns what was frozen here.
 
     Raises:
         UsageError: Not one layer, or more than there are.
@@ -43,16 +80,19 @@ def freeze_all_but(network: nn.Module, layers: int) -> None:
     own = [module for module in network.modules() if list(module.parameters(recurse=False))]
     if not 1 <= layers <= len(own):
         raise UsageError(f"1 to {len(own)} layers to train", repr(layers), "pass train_layers in that range")
-    network.requires_grad_(False)
-    for module in own[-layers:]:
-        module.requires_grad_(True)
+    kept = {p for module in own[-layers:] for p in module.parameters()}
+    frozen = [p for p in network.parameters() if p.requires_grad and p not in kept]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    return frozen
 
 
 def start_from(network: Normalized, pictures: ClassPictures) -> None:
     """Let a network that has a `start` look at some pictures before the first step."""
     start = getattr(network.network, "start", None)
     if start is not None:
-        chosen = np.random.default_rng(0).permutation(len(pictures))[:5000]
+        most = max(20, START_NUMBERS // (pictures.channels * pictures.side**2))
+        chosen = np.random.default_rng(0).permutation(len(pictures))[:most]
         start(network.normalize(pictures.images(chosen).float() / 255))
 
 

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .checks import ImageError
+from .datasets.class_folders import check_unreadable
 from .datasets.classes import ClassDataset
 from .images import resize
 
@@ -19,16 +21,16 @@ CACHE_BYTES = 2 * 1024**3
 
 
 def square(image: NDArray[np.uint8], side: int, channels: int) -> NDArray[np.uint8]:
-    """Scale the shorter side of a picture (H, W, 3) to `side` and cut the middle: uint8 (channels, side, side).
+    """Cut the middle square of a picture (H, W, 3) and scale it to `side`: uint8 (channels, side, side).
 
     One channel is the luma of OpenCV and ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B.
     """
     height, width = image.shape[:2]
     if (height, width) != (side, side):
-        scale = side / min(height, width)
-        image = resize(image, (max(side, round(height * scale)), max(side, round(width * scale))))
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        image = image[top : top + side, left : left + side]
+        short = min(height, width)  # cut before it is scaled: a picture of 1 x 60,000 pixels would fill the memory
+        top, left = (height - short) // 2, (width - short) // 2
+        image = np.ascontiguousarray(image[top : top + short, left : left + short])
+        image = image if short == side else resize(image, (side, side))
     if channels == 1:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[None]
     return np.ascontiguousarray(image.transpose(2, 0, 1))
@@ -87,6 +89,31 @@ class ClassPictures:
             return given if self.channels == 1 else np.broadcast_to(given, (len(given), 3, *given.shape[2:]))
         return given.transpose(0, 3, 1, 2) if self.channels == 3 else None
 
+    def drop_unreadable(self) -> None:
+        """Read every file once and leave out those whose body is damaged; the dataset's report names them.
+
+        Raises:
+            DataError: Too many of them.
+        """
+        if isinstance(self.dataset.pictures, np.ndarray):
+            return
+        good: list[int] = []
+        bad: list[str] = []
+        cache: dict[int, NDArray[np.uint8]] = {}
+        for i in range(len(self.dataset)):
+            try:
+                self._read(i)
+            except ImageError as error:
+                bad.append(f"unreadable, left out: {error.got}")
+                continue
+            if i in self.cache:
+                cache[len(good)] = self.cache[i]
+            good.append(i)
+        if bad:
+            self.dataset.report.extend(bad)
+            check_unreadable(len(bad), len(self.dataset), bad)
+            self.dataset, self.cache = self.dataset.subset(good), cache
+
     def __len__(self) -> int:
         return len(self.dataset)
 
@@ -126,7 +153,14 @@ class ClassPictures:
 
 def statistics(pictures: ClassPictures, most: int = 2000) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each channel over at most `most` pictures, in [0, 1]."""
-    step = max(1, len(pictures) // most)
-    values = pictures.images(np.arange(0, len(pictures), step)).double() / 255
-    mean, std = values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp(min=1e-3)
+    chosen = np.arange(0, len(pictures), -(-len(pictures) // most))
+    count, total, squares = 0, torch.zeros(pictures.channels), torch.zeros(pictures.channels)
+    total, squares = total.double(), squares.double()
+    for part in np.split(chosen, np.arange(50, len(chosen), 50)):
+        values = pictures.images(part).double() / 255
+        count += values.numel() // pictures.channels
+        total += values.sum((0, 2, 3))
+        squares += values.square().sum((0, 2, 3))
+    mean = total / count
+    std = (squares / count - mean**2).clamp(min=1e-6).sqrt()
     return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())

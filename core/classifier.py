@@ -16,7 +16,7 @@ from .augment_batch import BatchAugmentation, preset
 from .checks import DataError, UsageError, fraction, unknown
 from .class_inference import BATCH, ClassInference
 from .class_loss import ClassLoss
-from .class_network import Normalized, class_balance, freeze_all_but, start_from
+from .class_network import Normalized, channel_numbers, check_size, class_balance, freeze_all_but, start_from
 from .class_pictures import ClassPictures, statistics
 from .classification import Classification
 from .datasets.classes import ClassDataset
@@ -26,10 +26,11 @@ from .history import History, Progress
 from .images import Source, load_image
 from .models import MODELS, build
 from .optimize import PRECISIONS
-from .recipe import make_options
+from .recipe import make_options, multiply
 from .training import fit
 
 VIEWS = ("one", "flip")
+MONITORS = ("top1", "top5", "val_loss", "loss")
 
 
 class Classifier(Estimator):
@@ -72,21 +73,17 @@ class Classifier(Estimator):
         views: str = "one",
         precision: str = "auto",
     ) -> None:
-        if network not in MODELS:
-            raise unknown("network", network, MODELS)
-        if views not in VIEWS:
-            raise unknown("views", views, VIEWS)
-        if precision not in PRECISIONS:
-            raise unknown("precision", precision, PRECISIONS)
+        choices = ("network", network, MODELS), ("views", views, VIEWS), ("precision", precision, PRECISIONS)
+        for kind, name, known in choices:
+            if name not in known:
+                raise unknown(kind, name, known)
         self.names, self.network = tuple(names), network
-        self.image_size = image_size or MODELS[network].image_size
-        self.channels = channels or MODELS[network].channels
+        self.image_size, self.channels = image_size or MODELS[network].image_size, channels or MODELS[network].channels
         if self.channels not in (1, 3) or not 8 <= self.image_size <= 4096:
             got = f"{self.channels} channels of {self.image_size} pixels"
             raise UsageError("1 or 3 channels of 8 to 4096 pixels", got, "change channels or image_size")
         self.options = dict(options or {})
-        self.mean = None if mean is None else tuple(mean)
-        self.std = None if std is None else tuple(std)
+        self.mean, self.std = channel_numbers("mean", mean, self.channels), channel_numbers("std", std, self.channels)
         self.views, self.precision = views, precision
         self.network_: nn.Module | None = None
         self.history_: History | None = None
@@ -96,7 +93,8 @@ class Classifier(Estimator):
     @property
     def class_layers(self) -> str:  # type: ignore[override]
         """What the names of the tensors contain that depend on the classes."""
-        return f"network.{build(self.network, 2, self.channels, **self.options).head}."
+        with torch.device("meta"):
+            return f"network.{self._build(('a', 'b')).network.head}."
 
     @property
     def side(self) -> int:
@@ -105,12 +103,11 @@ class Classifier(Estimator):
 
     def _build(self, names: tuple[str, ...]) -> Normalized:
         try:
-            network = build(self.network, len(names), self.channels, **self.options)
+            network = build(self.network, len(names), self.channels, self.image_size, **self.options)
         except TypeError as error:
             raise UsageError(f"options of {self.network!r}", str(error), "see its class in core.models") from error
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        zeros, ones = (0.0,) * self.channels, (1.0,) * self.channels
-        return Normalized(network, self.mean or zeros, self.std or ones)
+        return Normalized(network, self.mean or (0.0,) * self.channels, self.std or (1.0,) * self.channels)
 
     def _use(self, network: nn.Module | None) -> None:
         super()._use(network)
@@ -128,6 +125,7 @@ class Classifier(Estimator):
         class_weights: bool = False,
         l1: float = 0.0,
         train_layers: int | None = None,
+        body_rate: float = 1.0,
         monitor: str = "top1",
         on_progress: Callable[[Progress], None] | None = None,
         **options: Any,
@@ -147,7 +145,8 @@ class Classifier(Estimator):
             class_weights: Weigh classes by the inverse of how often they occur.
             l1: Strength of the sum of absolute weights; L2 is `weight_decay`.
             train_layers: Train this many of the last layers that have weights and freeze the others; None trains all.
-            monitor: The figure that decides which epoch is best: "top1", "loss" or "val_loss".
+            body_rate: Learning rate of all layers but the last, as a multiple of its own.
+            monitor: The figure of `val` that decides which epoch is best, one of `MONITORS`.
             on_progress: Called after every step and epoch.
             options: Fields of `core.recipe.TrainingOptions`: epochs, batch_size, learning_rate, ...
 
@@ -159,20 +158,27 @@ class Classifier(Estimator):
         recipe = make_options(**options)
         fraction("smoothing", smoothing)
         augmentation = preset(augmentation)
+        if monitor not in MONITORS:
+            raise unknown("monitor", monitor, MONITORS)
         train, val = training_class_splits(data, val, self.names, fixed=self.network_ is None)
         pictures = ClassPictures(train, self.side, self.channels)
-        mean, std = (self.mean, self.std) if self.mean and self.std else statistics(pictures)
+        pictures.drop_unreadable()
+        train = pictures.dataset
+        found = statistics(pictures) if self.mean is None or self.std is None else ((), ())
+        mean, std = self.mean or found[0], self.std or found[1]
         weights = class_balance(train) if class_weights else None
         loss = ClassLoss(augmentation, self.image_size, len(train.names), recipe.seed, smoothing, weights, l1)
         fresh = self.network_ is None
 
         def learn(network: nn.Module) -> History:
             assert isinstance(network, Normalized)
+            check_size(network, self.network, self.channels, self.image_size)
+            if body_rate != 1:
+                multiply(network, learning_rate=body_rate)
+                multiply(network.network.get_submodule(str(network.network.head)), learning_rate=1.0)
             if fresh:
                 start_from(network, pictures)
-            trained = [p for p in network.parameters() if p.requires_grad]
-            if train_layers is not None:
-                freeze_all_but(network, train_layers)
+            frozen = [] if train_layers is None else freeze_all_but(network, train_layers)
             history = fit(
                 network,
                 pictures,
@@ -185,13 +191,15 @@ class Classifier(Estimator):
                 identity={
                     "network": [self.network, self.image_size, self.channels, repr(self.options), *train.names],
                     "augmentation": asdict(augmentation),
-                    "loss": [smoothing, class_weights, l1, train_layers],
+                    "loss": [smoothing, class_weights, l1, train_layers, body_rate],
+                    "normalization": [*mean, *std],
                     "data": train.fingerprint(),
+                    "val": None if val is None else [val.fingerprint(), monitor],
                 },
                 save_weights=lambda model, path: self._save(model, path),
                 on_progress=on_progress,
             )
-            for parameter in trained:  # those that were frozen for this training only
+            for parameter in frozen:
                 parameter.requires_grad_(True)
             return history
 
@@ -249,7 +257,8 @@ class Classifier(Estimator):
             UsageError: No such layer.
         """
         parts = [sources[start : start + BATCH] for start in range(0, len(sources), BATCH)]
-        return np.concatenate([self._ready().features([load_image(one) for one in part], layer) for part in parts])
+        rows = [self._ready().features([load_image(one) for one in part], layer) for part in parts]
+        return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
 
     def first_maps(self, source: Source) -> NDArray[np.float32]:
         """Return what the first convolution makes of a picture, float32 (K, H, W); (0, 1, 1) where there is none."""
@@ -273,6 +282,8 @@ class Classifier(Estimator):
         if dataset.names != self.names:
             fix = "read it with names=classifier.names"
             raise DataError(f"pictures of the classes {self.names}", f"{dataset.names}", fix)
+        if len(dataset) == 0:
+            raise DataError("pictures to measure on", f"none in {dataset.root}", "choose another split")
         return self._ready().figures(dataset)
 
     def _ready(self) -> ClassInference:

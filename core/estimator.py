@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from .checkpoints import load_checkpoint, save_checkpoint
-from .checks import CheckpointError, ModelError, UsageError
+from .checks import CheckpointError, ModelError
 from .history import History
 from .weights import resolve
 
@@ -83,9 +83,15 @@ class Estimator(ABC):
         tensors, meta = load_checkpoint(path, kind=cls.__name__)
         try:
             model = cls(**meta["config"])
+            with torch.device("meta"):  # shapes first: a few words of a header can ask for all the memory
+                shapes = {name: t.shape for name, t in model._build(model.names).state_dict().items()}
+            theirs = {name: t.shape for name, t in tensors.items()}
+            other = [name for name in {**shapes, **theirs} if shapes.get(name) != theirs.get(name)]
+            if other:
+                raise KeyError(f"missing, left over or of another shape: {', '.join(other[:3])}")
             network = model._build(model.names)
             network.load_state_dict(tensors)
-        except (TypeError, KeyError, RuntimeError, UsageError) as error:
+        except (TypeError, KeyError, RuntimeError, ValueError) as error:
             expected = f"a {cls.__name__} checkpoint of this version"
             raise CheckpointError(expected, f"{path}: {error}", "update Striate, or save the model again") from error
         model._use(network)
@@ -128,7 +134,7 @@ class Estimator(ABC):
         try:
             vars(self).update(learned)
             self._start(names, seed)
-            network = copy.deepcopy(self._trained())
+            network = copy.deepcopy(self._trained()).cpu()
             self.history_ = train(network)
             self._use(network)
         except BaseException:
@@ -145,6 +151,10 @@ class Estimator(ABC):
             network = self._build(names)
         if self.network_ is not None:
             old, new = self.network_.state_dict(), network.state_dict()
-            network.load_state_dict({name: (new if self.class_layers in name else old)[name] for name in new})
+            network.load_state_dict({name: self._kept(name, old, new) for name in new})
         self.names = names
         self._use(network)
+
+    def _kept(self, name: str, old: dict[str, torch.Tensor], new: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the old tensor of a name, or the new one where it depends on the classes."""
+        return (new if self.class_layers in name or old[name].shape != new[name].shape else old)[name]

@@ -5,8 +5,8 @@ Each takes predictions first and returns the mean over the batch of its per-exam
     sum_n w_n l_n / sum_n w_n
 
 with `example_weight` w (ones if none). Class scores are (N, C) with class numbers (N,), or (N, C, H, W) with (N, H, W):
-then each pixel is an example. `class_weight` (C,) multiplies what a class (a channel) contributes. Classification on
-the fused kernels is `ops.cross_entropy`; these are written on tensor operations, for any gradient.
+then each pixel is an example. `class_weight` (C,) multiplies what a class (a channel) contributes; the mean is not
+divided by it, unlike torch's and `ops.cross_entropy`'s, which is classification on the fused kernels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def multinomial_logistic(
     probabilities: Tensor, target: Tensor, *, class_weight: Tensor | None = None, example_weight: Tensor | None = None
 ) -> Tensor:
     """Negative logarithm of the probability that was given to the true class: -log p[target], p at least 1e-20."""
-    losses = _picked(-probabilities.clamp(min=TINY).log(), target)
+    losses = _picked(-_log(probabilities), target)
     return _mean(_weighed(losses, target, class_weight), example_weight)
 
 
@@ -68,8 +68,11 @@ def infogain(
     if gain.shape != (classes, classes):
         raise UsageError(f"a gain matrix {(classes, classes)}", f"{tuple(gain.shape)}", "one row and column a class")
     _check(probabilities, target)
+    if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < classes:
+        got = f"{int(target.min())} to {int(target.max())}"
+        raise UsageError(f"class numbers from 0 to {classes - 1}", got, "number the classes from 0")
     rows = gain[target].movedim(-1, 1).to(probabilities)
-    losses = -(rows * probabilities.clamp(min=TINY).log()).sum(1)
+    losses = -(rows * _log(probabilities)).sum(1)
     return _mean(_weighed(losses, target, class_weight), example_weight)
 
 
@@ -178,6 +181,10 @@ def contrastive(
     distance = torch.where(squared > 0, squared.clamp(min=TINY).sqrt(), squared)
     apart = (margin - distance).clamp(min=0).square()
     return _mean(torch.where(same.bool(), squared, apart) / 2, example_weight)
+
+
+def _log(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp(min=max(TINY, torch.finfo(probabilities.dtype).tiny)).log()
 
 
 def _check(scores: Tensor, target: Tensor) -> None:

@@ -70,6 +70,12 @@ class TrainingOptions:
             positive(name, getattr(self, name))
         for name in ("momentum", "final_factor", "ema_decay"):
             fraction(name, getattr(self, name))
+        for name in ("epochs", "batch_size", "validate_every", "plateau_patience", "patience", "workers", "seed"):
+            if int(getattr(self, name)) != getattr(self, name):
+                raise UsageError(f"{name} as a whole number", repr(getattr(self, name)), "round it")
+        for name in ("momentum", "ema_decay"):
+            if getattr(self, name) == 1:
+                raise UsageError(f"{name} below 1", "1", "nothing would ever be learned; pass 0.9, say")
         for name in ("weight_decay", "warmup_epochs", "clip_norm", "patience", "workers", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(
@@ -147,3 +153,11 @@ def learning_rate(options: TrainingOptions, done: float, step: float, plateau_fa
         factor = plateau_factor if options.schedule == "plateau" else 1.0
     warm = min(1.0, (done + step) / options.warmup_epochs) if options.warmup_epochs else 1.0
     return options.learning_rate * factor * warm
+
+
+def train_mode(model: nn.Module) -> None:
+    """Set the training mode, but for frozen batch norms: they keep the statistics that they were borrowed with."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and not module.weight.requires_grad:
+            module.eval()

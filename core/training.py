@@ -5,8 +5,9 @@ after each epoch. So a training that was killed at any moment and resumed gives 
 the CPU bit for bit.
 
 Started by `accelerate launch` or `torchrun` with several processes, each takes its share of every batch, so the loss
-curve is that of one process with the same batch size (batch norm sees the share alone, and mixing pairs within it).
-The first process validates and writes.
+curve is that of one process with the same batch size. What looks at a whole batch sees the share alone: batch norm,
+mixing, class weights' mean; dropout draws for each share. The first process validates and writes, and all end with its
+weights.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .batches import Batch, KeyedBatches, Samples, make_loader
 from .checkpoints import load_state, save_state
 from .checks import DataError, TrainingError, UsageError
 from .history import History, Progress
-from .recipe import PRECISIONS, TrainingOptions, learning_rate, make_optimizer
+from .recipe import PRECISIONS, TrainingOptions, learning_rate, make_optimizer, train_mode
 
 LossFunction = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Validate = Callable[[nn.Module], dict[str, float]]
@@ -142,6 +143,8 @@ class _Run:
             self._save()
             self._report(len(self.batches), losses, metrics)
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)  # gives `plain` its own forward back
+        if self.accelerator.num_processes > 1:  # their norms have seen different shares
+            self.best_weights = broadcast_object_list([self.best_weights])[0]
         if self.best_weights:
             self.plain.load_state_dict(self.best_weights)
         self.plain.cpu()
@@ -152,7 +155,7 @@ class _Run:
         return learning_rate(self.options, epoch + step / len(self.batches), 1 / len(self.batches), self.factor)
 
     def _train_epoch(self) -> dict[str, float]:
-        self.model.train()
+        train_mode(self.model)
         self.batches.epoch = self.epoch
         sums: dict[str, float] = {}
         for step, batch in enumerate(self.loader):

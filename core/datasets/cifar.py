@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import read_npz
 from ..checks import DataError, ImageError
 from ..images import load_image
 from .classes import ClassDataset
@@ -16,6 +17,7 @@ from .classes import ClassDataset
 SIDE = 32
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MAX_PICTURES = 10_000_000
+MOST_BYTES = 8 * 2**30
 
 
 def _binary_files(root: Path, split: str) -> list[Path]:
@@ -77,13 +79,15 @@ def read_jpeg_npz(root: Path, split: str, *, names: Sequence[str] | None = None)
     """
     path = root / f"{split}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            jpeg, offset, label = file["jpeg"], file["offset"], file["label"].astype(np.int64)
-            classes = tuple(str(name) for name in file["classes"])
+        file = read_npz(path, MOST_BYTES)
+        jpeg, offset, label = file["jpeg"], file["offset"], file["label"].astype(np.int64)
+        classes = tuple(str(name) for name in file["classes"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         fix = "write it with these arrays"
         raise DataError("an npz file of jpeg, offset, label and classes", f"{path}: {error}", fix) from error
-    good = len(offset) == len(label) + 1 and len(label) <= MAX_PICTURES and offset[0] == 0 and offset[-1] == len(jpeg)
+    good = (
+        0 < len(label) <= MAX_PICTURES and len(offset) == len(label) + 1 and offset[0] == 0 and offset[-1] == len(jpeg)
+    )
     if not good or (np.diff(offset) <= 0).any():
         raise DataError("rising offsets, one more than labels", f"others in {path}", "write the file again")
     pictures = decode_streams(jpeg, offset, path)
@@ -93,6 +97,9 @@ def read_jpeg_npz(root: Path, split: str, *, names: Sequence[str] | None = None)
 def decode_streams(data: NDArray[np.uint8], offset: NDArray[np.int64], path: Path) -> NDArray[np.uint8]:
     """Decode picture i from data[offset[i]:offset[i + 1]]; returns uint8 (N, H, W, 3)."""
     first = load_image(data[: offset[1]].tobytes())
+    if first.nbytes * (len(offset) - 1) > MOST_BYTES:
+        got = f"{len(offset) - 1} of {first.shape} in {path}"
+        raise DataError(f"pictures that fit into {MOST_BYTES} bytes", got, "split the file")
     pictures = np.empty((len(offset) - 1, *first.shape), np.uint8)
     for i in range(len(pictures)):
         try:

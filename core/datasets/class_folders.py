@@ -24,9 +24,10 @@ def splits(root: Path) -> dict[str, Path]:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Name the folders that hold at least one file, sorted."""
+    """Name the visible folders, sorted; none where not one of them holds a file."""
     entries = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return tuple(sorted(e.name for e in entries if any(path.is_file() for path in e.rglob("*"))))
+    filled = any(path.is_file() for entry in entries for path in entry.rglob("*"))
+    return tuple(sorted(entry.name for entry in entries)) if filled else ()
 
 
 def read_class_folders(
@@ -56,23 +57,30 @@ def read_class_folders(
     if foreign:
         fix = "rename the folders, or train on these classes"
         raise DataError(f"folders of the classes {', '.join(known)}", f"{', '.join(foreign)} in {folders[split]}", fix)
-    paths, labels, report = [], [], []
+    paths, labels, report, damaged = [], [], [], []
     for class_id, name in enumerate(known):
         good, bad = _pictures(folders[split] / name)
         paths += good
         labels += [class_id] * len(good)
         report += bad
+        damaged += bad
         if not good and split == "train":
             raise DataError(f"pictures of class {name!r}", f"none in {folders[split] / name}", "add some, or remove it")
         if not good:
             report.append(f"class {name!r} has no pictures in {folders[split]}")
-    unreadable = sum("unreadable" in line for line in report)
-    if unreadable > most_unreadable * (unreadable + len(paths)):
-        got = (
-            f"{unreadable} of {unreadable + len(paths)}, first: {next(line for line in report if 'unreadable' in line)}"
-        )
-        raise DataError(f"at most {most_unreadable:.0%} of unreadable files", got, "remove or replace them")
+    check_unreadable(len(damaged), len(damaged) + len(paths), damaged, most_unreadable)
     return ClassDataset(paths, np.array(labels, np.int64), known, root, split, "folders", report)
+
+
+def check_unreadable(bad: int, total: int, report: list[str], most: float = MOST_UNREADABLE) -> None:
+    """Raise when too many of the files cannot be read.
+
+    Raises:
+        DataError: More than `most` of them; the last line of the report is named.
+    """
+    if bad > most * total:
+        got = f"{bad} of {total}, such as: {report[-1]}"
+        raise DataError(f"at most {most:.0%} of unreadable files", got, "remove or replace them")
 
 
 def _pictures(folder: Path) -> tuple[list[Path], list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import DataError
+from ..checks import DataError, UsageError
 from ..images import load_image
 from .labels import check_names
 
@@ -71,6 +71,8 @@ class ClassDataset:
 
     def split_off(self, share: float, seed: int = 0) -> tuple[ClassDataset, ClassDataset]:
         """Return the rest and a part of `share` of every class, at least one picture of each with two or more."""
+        if not 0 < share < 1:
+            raise UsageError("a share between 0 and 1", repr(share), "pass 0.1, say")
         rng = np.random.default_rng(seed)
         part: list[int] = []
         for class_id in range(len(self.names)):
@@ -103,8 +105,13 @@ def from_arrays(pictures: NDArray[np.uint8], labels: Sequence[int], names: Seque
     Raises:
         DataError: Another shape or dtype, or labels that are no class ids (NaN among them).
     """
-    if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4) or (pictures.ndim == 4 and pictures.shape[3] != 3):
-        got = f"{pictures.dtype} {pictures.shape}"
+    if (
+        not isinstance(pictures, np.ndarray)
+        or pictures.dtype != np.uint8
+        or pictures.ndim not in (3, 4)
+        or (pictures.ndim == 4 and pictures.shape[3] != 3)
+    ):
+        got = f"{getattr(pictures, 'dtype', type(pictures).__name__)} {np.shape(pictures)[:4]}"
         raise DataError("pictures as uint8 (N, H, W) or (N, H, W, 3)", got, "convert and transpose them")
     given = np.asarray(labels)
     if given.ndim != 1 or not np.issubdtype(given.dtype, np.number) or not np.array_equal(given, np.floor(given)):
@@ -113,4 +120,6 @@ def from_arrays(pictures: NDArray[np.uint8], labels: Sequence[int], names: Seque
         )
         raise DataError("one whole number from 0 for every picture", got, "number the classes from 0")
     ids = given.astype(np.int64)
+    if not names and len(ids) and ids.max() >= max(len(ids), 2):
+        raise DataError(f"labels below {len(ids)}, the number of pictures", f"{ids.max()}", "number the classes from 0")
     return ClassDataset(pictures, ids, tuple(names) or tuple(str(i) for i in range(int(ids.max(initial=0)) + 1)))

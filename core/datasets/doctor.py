@@ -1,7 +1,7 @@
 """What is wrong with a dataset before anyone trains on it; nothing is altered.
 
-Pictures are compared by what they show: the digest of their pixels at 32 x 32 in grey finds copies that were renamed
-or saved again without loss; a difference hash of 64 bits (Krawetz 2013) finds those that were rescaled or compressed.
+Pictures are compared by what they show: the digest of their pixels finds copies that were renamed or saved again
+without loss; a difference hash of 64 bits (Krawetz 2013) finds those that were rescaled or compressed.
 """
 
 from __future__ import annotations
@@ -107,7 +107,11 @@ def _boxes(root: Path, splits: list[str]) -> list[Finding]:
             continue
         findings += [Finding("note", "label", line) for line in dataset.report]
         for sample in dataset:
-            image = load_image(sample.image)
+            try:
+                image = load_image(sample.image)
+            except ImageError as error:
+                findings.append(Finding("error", "unreadable", error.got, (str(sample.image),)))
+                continue
             seen.append(Looked(str(sample.image), split, "", image.shape[:2], False, *_digests(image)))
     return [*findings, *_copies(seen)]
 

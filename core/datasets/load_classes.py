@@ -74,6 +74,8 @@ def training_class_splits(
         raise DataError("pictures of at least two classes to train on", got, "add pictures of another class")
     if fixed and names and train.names != names:
         raise DataError(f"pictures of the classes {names}", f"{train.names}", "read them with these names")
+    if val is not None and len(val) == 0:
+        raise DataError("validation pictures", f"none in {val.root}", "add some, or leave val out")
     if val is not None and val.names != train.names:
         fix = "read both splits with the same names"
         raise DataError(f"validation pictures of the classes {train.names}", f"{val.names}", fix)

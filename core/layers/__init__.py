@@ -16,6 +16,7 @@ from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormAct2d, LocalRe
 from .pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d, StochasticPool2d
 from .roi import RoIAlign, RoIPool
 from .sampling import SpatialTransformer
+from .separable import SeparableConv2d, dilated_conv2d
 from .upsample import Upsample
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "ReLU6",
     "RoIAlign",
     "RoIPool",
+    "SeparableConv2d",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -55,5 +57,6 @@ __all__ = [
     "StochasticPool2d",
     "Tanh",
     "Upsample",
+    "dilated_conv2d",
     "fill",
 ]

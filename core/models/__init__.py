@@ -35,19 +35,21 @@ class Model(NamedTuple):
         image_size: Side of the pictures it is made for.
         channels: Of the pictures it is made for.
         shown: Share of a picture's shorter side that is shown to it.
+        sized: It is made for one size, its keyword `image_size`.
     """
 
     make: Callable[..., nn.Module]
     image_size: int = 224
     channels: int = 3
     shown: float = IMAGENET
+    sized: bool = False
 
 
 MODELS: dict[str, Model] = {
     "lenet5-1998": Model(LeNet5, 32, 1, 1.0),
     "lenet5": Model(LeNet, 28, 1, 1.0),
-    "linear": Model(partial(Mlp, hidden=()), 28, 1, 1.0),
-    "mlp": Model(Mlp, 28, 1, 1.0),
+    "linear": Model(partial(Mlp, hidden=()), 28, 1, 1.0, sized=True),
+    "mlp": Model(Mlp, 28, 1, 1.0, sized=True),
     "small": Model(SmallNet, 32, 3, 1.0),
     "alexnet": Model(AlexNet),
     "alexnet-2012": Model(AlexNet2012, 227, 3, 227 / 256),
@@ -68,13 +70,16 @@ MODELS: dict[str, Model] = {
 }
 
 
-def build(name: str, classes: int, in_channels: int | None = None, **keywords: Any) -> nn.Module:
+def build(
+    name: str, classes: int, in_channels: int | None = None, image_size: int | None = None, **keywords: Any
+) -> nn.Module:
     """Make a network by name, with random weights.
 
     Args:
         name: A key of `MODELS`.
         classes: Number of classes.
         in_channels: Of the pictures; None takes the network's own.
+        image_size: Side of the pictures; only networks that are made for one size ask for it.
         keywords: The network's own, such as `widths` of "small".
 
     Raises:
@@ -82,4 +87,6 @@ def build(name: str, classes: int, in_channels: int | None = None, **keywords: A
     """
     if name not in MODELS:
         raise unknown("network", name, MODELS)
+    if MODELS[name].sized and image_size is not None:
+        keywords["image_size"] = image_size
     return MODELS[name].make(classes=classes, in_channels=in_channels or MODELS[name].channels, **keywords)

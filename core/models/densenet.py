@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU
+from .start import start
 
 BLOCKS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
 
@@ -61,6 +62,7 @@ class DenseNet(nn.Module):
         self.features = nn.Sequential(layers)
         self.maps = {f"denseblock{block}": f"features.denseblock{block}" for block in range(1, 5)}
         self.avgpool, self.classifier = AdaptiveAvgPool2d(1), Linear(channels, classes)
+        start(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the scores."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Linear, MaxPool2d, ReLU
+from .start import start
 
 # Module: channels before; then #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj.
 TABLE = {
@@ -94,6 +95,7 @@ class GoogLeNet(nn.Module):
         if auxiliary:
             self.aux1, self.aux2 = Auxiliary(512, classes), Auxiliary(528, classes)
         self.avgpool, self.dropout, self.fc = AdaptiveAvgPool2d(1), Dropout(dropout), Linear(1024, classes)
+        start(self)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         """Compute the scores."""

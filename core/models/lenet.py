@@ -4,7 +4,7 @@ recognition), and as it is built today.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,7 @@ class TableConv2d(nn.Module):
     def __init__(self, table: tuple[tuple[int, ...], ...] = TABLE_I, kernel_size: int = 5) -> None:
         super().__init__()
         pairs = [(to, source) for to, sources in enumerate(table) for source in sources]
+        self.kernel_size = kernel_size
         self.shape = (len(table), 1 + max(source for _, source in pairs), kernel_size, kernel_size)
         self.pairs: Tensor
         self.register_buffer("pairs", torch.tensor(pairs).T.contiguous(), persistent=False)
@@ -112,6 +113,13 @@ class LeNet5(nn.Module):
     """
 
     head = "output"
+    maps: ClassVar[dict[str, str]] = {
+        "c1": "squash1",
+        "s2": "squash2",
+        "c3": "squash3",
+        "s4": "squash4",
+        "c5": "squash5",
+    }
 
     def __init__(self, classes: int = 10, in_channels: int = 1) -> None:
         super().__init__()
@@ -144,6 +152,7 @@ class LeNet(nn.Module):
     """
 
     head = "fc3"
+    maps: ClassVar[dict[str, str]] = {name: name for name in ("relu1", "pool1", "relu2", "pool2", "relu3", "relu4")}
 
     def __init__(self, classes: int = 10, in_channels: int = 1, dropout: float = 0.0) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Linear, ReLU, ReLU6
+from .start import start
 
 # Table 1 of 2017: (channels, stride) of the separable convolutions.
 SEPARABLE = (
@@ -61,6 +62,7 @@ class MobileNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.maps = {f"block{n}": f"features.{n}" for n in range(len(layers))}
         self.avgpool, self.dropout, self.fc = AdaptiveAvgPool2d(1), Dropout(dropout), Linear(channels, classes)
+        start(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the scores."""
@@ -108,6 +110,7 @@ class MobileNetV2(nn.Module):
         self.maps = {f"block{n}": f"features.{n}" for n in range(len(self.features))}
         self.avgpool = AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(Dropout(dropout), Linear(1280, classes))
+        start(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the scores."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ..checks import UsageError, unknown
 from ..layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU, Sigmoid
 
 BLOCKS = {
@@ -107,6 +108,11 @@ class ResNet(nn.Module):
         small: bool = False,
     ) -> None:
         super().__init__()
+        if depth not in BLOCKS:
+            raise unknown("depth", str(depth), map(str, BLOCKS))
+        if depth < 50 and (groups, base, stride_first) != (1, 64, False):
+            got = f"groups {groups}, base {base}, stride_first {stride_first} at depth {depth}"
+            raise UsageError("groups, base and stride_first for bottlenecks, depth 50 and more", got, "leave them out")
         block: type[BasicBlock] | type[Bottleneck] = BasicBlock if depth < 50 else Bottleneck
         stem = (3, 1, 1) if small else (7, 2, 3)
         self.conv1, self.bn1, self.relu = Conv2d(in_channels, 64, *stem, bias=False), BatchNorm2d(64), ReLU()

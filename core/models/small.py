@@ -42,6 +42,7 @@ class SmallNet(nn.Module):
             setattr(self, f"group{number}", Group(before, width))
             before = width
         self.groups = len(widths)
+        self.maps = {f"group{number}": f"group{number}" for number in range(1, self.groups + 1)}
         self.pool, self.drop, self.fc = AdaptiveMaxPool2d(1), Dropout(dropout), Linear(before, classes)
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..checks import unknown
 from ..layers import AdaptiveAvgPool2d, Conv2d, Dropout, MaxPool2d, ReLU
+from .start import start
 
 # Fire modules as (squeeze, expand), None for a pooling; before them the stem (channels, window).
 VERSIONS = {
@@ -57,6 +58,7 @@ class SqueezeNet(nn.Module):
             channels = channels if squeeze is None else 8 * squeeze
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(Dropout(dropout), Conv2d(channels, classes, 1), ReLU(), AdaptiveAvgPool2d(1))
+        start(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the scores."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..checks import unknown
 from ..layers import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Linear, MaxPool2d, ReLU
+from .start import start
 
 WIDTHS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -30,6 +32,8 @@ class Vgg(nn.Module):
         self, depth: int = 16, classes: int = 1000, in_channels: int = 3, norm: bool = False, dropout: float = 0.5
     ) -> None:
         super().__init__()
+        if depth not in CONVOLUTIONS:
+            raise unknown("depth", str(depth), map(str, CONVOLUTIONS))
         layers: list[nn.Module] = []
         self.maps: dict[str, str] = {}
         for block, (width, count) in enumerate(zip(WIDTHS, CONVOLUTIONS[depth], strict=True), 1):
@@ -47,6 +51,7 @@ class Vgg(nn.Module):
             *(Linear(4096, 4096), ReLU(), Dropout(dropout)),
             Linear(4096, classes),
         )
+        start(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the scores."""

@@ -64,6 +64,7 @@ def test_translation_moves_by_at_most_its_share() -> None:
     assert torch.allclose(weight.sum((1, 2)), torch.ones(300), atol=1e-4)
     dx, dy = ((weight * axis).sum((1, 2)) - 16 for axis in (x, y))
     for moved in (dx, dy):
+        assert (moved - moved.round()).abs().max() < 1e-3  # whole pixels, so nothing is blurred
         assert moved.abs().max() <= 0.25 * 33 + 1e-3
         assert moved.abs().max() > 0.2 * 33
 

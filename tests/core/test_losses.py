@@ -11,7 +11,7 @@ from torch import Tensor
 
 from striate.core import losses
 from striate.core.checks import UsageError
-from striate.core.layers import Conv2d, Highway, Linear, fill
+from striate.core.layers import Conv2d, Highway, Linear, SeparableConv2d, dilated_conv2d, fill
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -165,3 +165,15 @@ def test_a_highway_carries_and_transforms() -> None:
     torch.testing.assert_close(layer(x), gate * turned + (1 - gate) * x)
     torch.nn.init.constant_(layer.gate.bias, -50)
     torch.testing.assert_close(layer(x), x)
+
+
+def test_separable_and_dilated_convolutions() -> None:
+    layer = SeparableConv2d(6, 10, stride=2)
+    x = torch.randn(2, 6, 9, 8)
+    assert layer(x).shape == (2, 10, 5, 4)
+    assert sum(p.numel() for p in layer.parameters()) == 6 * 9 + 6 * 10 + 10
+    dense = F.conv2d(x, layer.pointwise.weight * layer.depthwise.weight.transpose(0, 1), layer.pointwise.bias, 2, 1)
+    torch.testing.assert_close(layer(x), dense, atol=1e-5, rtol=1e-5)
+    holes = dilated_conv2d(6, 4, dilation=3)
+    assert holes(x).shape == (2, 4, 9, 8)
+    torch.testing.assert_close(holes(x), F.conv2d(x, holes.weight, holes.bias, padding=3, dilation=3))
