@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import UsageError
+from .checks import DataError, UsageError
+from .class_inference import BATCH
 from .class_metrics import class_figures
 from .classification import Classification
 from .classifier import Classifier
@@ -41,11 +42,16 @@ class Ensemble:
         each = [w * c.predict_proba(sources) for w, c in zip(self.weights, self.classifiers, strict=True)]
         return np.asarray(np.sum(each, axis=0, dtype=np.float64), np.float32)
 
-    def predict(self, source: Source) -> Classification:
-        """Name what a picture shows."""
-        return Classification(self.predict_proba([source])[0], self.names)
+    def predict(self, source: Source | list[Source]) -> Classification | list[Classification]:
+        """Name what a picture shows, or each of a list."""
+        sources = source if isinstance(source, list) else [source]
+        found = [Classification(row, self.names) for row in self.predict_proba(sources)]
+        return found if isinstance(source, list) else found[0]
 
     def evaluate(self, data: ClassDataset) -> dict[str, Any]:
         """Measure accuracy on labelled pictures; see `class_metrics.class_figures`."""
-        rows = self.predict_proba([data.image(i) for i in range(len(data))])
-        return class_figures(rows, data.labels, self.names)
+        if data.names != self.names:
+            raise DataError(f"pictures of the classes {self.names}", f"{data.names}", "read them with these names")
+        parts = np.split(np.arange(len(data)), np.arange(BATCH, len(data), BATCH))
+        rows = [self.predict_proba([data.image(i) for i in part]) for part in parts]
+        return class_figures(np.concatenate(rows), data.labels, self.names)

@@ -11,6 +11,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from .checks import DataError, ModelError, positive
+from .class_inference import BATCH
 from .classifier import Classifier
 from .datasets.classes import ClassDataset
 from .images import Source
@@ -55,20 +56,28 @@ class FeatureSvm:
         self.names_ = data.names
         return self
 
-    def predict(self, sources: list[Source]) -> list[str]:
-        """Return the class names of pictures."""
-        found = self._fitted().predict(self.classifier.features(sources, self.layer))
-        return [self.names_[i] for i in found]
+    def predict(self, source: Source | list[Source]) -> str | list[str]:
+        """Return the class name of a picture, or of each of a list."""
+        sources = source if isinstance(source, list) else [source]
+        svm = self._fitted()
+        found = svm.predict(self.classifier.features(sources, self.layer)) if sources else []
+        names = [self.names_[i] for i in found]
+        return names if isinstance(source, list) else names[0]
 
     def evaluate(self, data: ClassDataset) -> dict[str, Any]:
         """Return "top1", the share of pictures that are named right, and "confusion", rows of true classes."""
-        found = self._fitted().predict(self._features(data))
+        svm = self._fitted()
+        if data.names != self.names_:
+            raise DataError(f"pictures of the classes {self.names_}", f"{data.names}", "read them with these names")
+        found = svm.predict(self._features(data))
         confusion = np.zeros((len(self.names_), len(self.names_)), np.int64)
         np.add.at(confusion, (data.labels, found), 1)
         return {"top1": float((found == data.labels).mean()), "confusion": confusion.tolist()}
 
     def _features(self, data: ClassDataset) -> NDArray[np.float32]:
-        return self.classifier.features([data.image(i) for i in range(len(data))], self.layer)
+        parts = np.split(np.arange(len(data)), np.arange(BATCH, len(data), BATCH))
+        rows = [self.classifier.features([data.image(i) for i in part], self.layer) for part in parts]
+        return np.concatenate(rows)
 
     def _fitted(self) -> Pipeline:
         if self.svm_ is None:

@@ -48,6 +48,17 @@ def test_an_svm_without_training(trained: Classifier) -> None:
         FeatureSvm(trained, "relu3", c=0)
 
 
+def test_classes_in_another_order_are_refused(trained: Classifier) -> None:
+    turned = stripes(names=("steep", "flat"))
+    svm = FeatureSvm(trained, "relu3").fit(stripes(names=("flat", "steep")))
+    for judge in (svm, Ensemble([trained])):
+        with pytest.raises(DataError, match="pictures of the classes"):
+            judge.evaluate(turned)
+    assert svm.predict(turned.image(0)) in ("flat", "steep")
+    assert svm.predict([]) == []
+    assert [found.label for found in Ensemble([trained]).predict([turned.image(0)])] == ["across"]
+
+
 def test_an_ensemble_is_the_weighted_mean(trained: Classifier) -> None:
     second = Classifier(network="linear").fit(stripes(), epochs=2, batch_size=16)
     images = [stripes(seed=9).image(i) for i in range(4)]

@@ -75,6 +75,12 @@ def test_splits_that_cannot_be_read(folders: Path) -> None:
     assert found["cannot be read"].level == "error"
 
 
+def test_an_empty_class_folder(folders: Path) -> None:
+    (folders / "train" / "bird").mkdir()
+    found = {finding.kind: finding for finding in examine(folders)}
+    assert "pictures of class 'bird'" in found["cannot be read"].text
+
+
 def test_boxes(tmp_path: Path) -> None:
     root = write_synthetic(tmp_path / "shapes", 3, 2, scene="shapes", size=(48, 64), seed=0)
     assert "shared between splits" not in kinds(root)
