@@ -5,7 +5,8 @@ closer together, and the test error ends lower.
 
     python dropout_against_overfitting.py MNIST
 
-FIGURES
+Seen (3,000 pictures of MNIST, 60 epochs): both name every training picture right; test error 5.7 % without, 5.4 % with
+dropout. With 1,000 pictures there is no gain (8.8 and 9.7 %): so few do not fill a network of which half is missing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from experiment import arguments, curve, learn, plot, splits
 
 from striate.core.models import build
 
-options = arguments(__doc__, pictures=1000, epochs=60)
+options = arguments(__doc__, pictures=3000, epochs=60)
 train, test = splits(options)
 curves = {}
 for rate in (0.0, 0.5):

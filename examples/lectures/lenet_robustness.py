@@ -6,7 +6,9 @@ nonsense.
 
     python lenet_robustness.py MNIST
 
-FIGURES
+Seen (2,000 test pictures): 99.6 % right; shifted by 2 and 4 pixels 99.3 and 97.9 %, by 6 only 61.5 %; rotated by 20 and
+30 degrees 98.9 and 97.4 %, by 60 52.1 %; with noise of a tenth of full ink 97.3 %, of a fifth 72.1 %. It was trained
+with shifts of 2 pixels and rotations of 12 degrees. A checkerboard is an 8, an empty picture a 1, both with 100 %.
 """
 
 from __future__ import annotations
