@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,9 @@ import typer
 from .console import emit, note, stdout, table
 from .groups import Group
 
-app = typer.Typer(cls=Group, no_args_is_help=True, help="Named weights: list them, fetch them, find their files.")
+app = typer.Typer(
+    cls=Group, no_args_is_help=True, help="Named weights: list them, fetch them, find their files; borrow others'."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[str, typer.Argument(help="Name of the weights, as `striate weights list` shows it.")]
@@ -52,6 +55,29 @@ def print_path(name: Name, as_json: Json = False) -> None:
         emit("weights", name=name, path=str(path))
     else:
         print(path)
+
+
+@app.command()
+def borrow(
+    file: Annotated[Path, typer.Argument(help="A state_dict of torchvision's: .pth, .safetensors or .npz.")],
+    network: Annotated[str, typer.Option(help="Its network; `striate info` lists them.")],
+    out: Annotated[Path, typer.Option(help="File to write, such as resnet18.safetensors.")],
+    names: Annotated[Path | None, typer.Option(help="Text file of class names, one a line.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn weights that others trained into a classifier's file; nothing in theirs is executed.
+
+    Pictures are normalized as torchvision's networks expect; `core.borrow.borrow_classifier` takes other ways.
+    """
+    from ..core.borrow import borrow_classifier
+
+    listed = () if names is None else tuple(line.strip() for line in names.read_text("utf-8").splitlines() if line)
+    path = borrow_classifier(file, network, names=listed).save(out)
+    if as_json:
+        emit("weights", file=str(file), network=network, path=str(path))
+        return
+    note(f"classify with it: striate classify predict PICTURE --weights {path}")
+    print(path)
 
 
 def describe(weights: Any) -> dict[str, Any]:

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from striate.apps.cli import main
-from striate.core.models import MODELS
+from striate.core.models import MODELS, build
 from striate.tests.core.test_classifier import stripes
 
 
@@ -99,3 +100,17 @@ def test_the_lectures_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in MODELS)
+
+
+def test_borrowed_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(build("squeezenet1.1", 3).state_dict(), tmp_path / "theirs.pth")
+    (tmp_path / "names.txt").write_text("cat\ndog\nfox\n")
+    out = tmp_path / "ours.safetensors"
+    words = ["weights", "borrow", str(tmp_path / "theirs.pth"), "--network", "squeezenet1.1", "--out", str(out)]
+    assert main([*words, "--names", str(tmp_path / "names.txt")]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    Image.new("RGB", (40, 30)).save(tmp_path / "picture.png")
+    assert main(["classify", "predict", str(tmp_path / "picture.png"), "--weights", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["names"] == ["cat", "dog", "fox"]
+    assert main([*words[:-1], str(tmp_path / "x.safetensors"), "--network", "resnet18"]) == 4
+    assert "the tensors of" in capsys.readouterr().err
