@@ -46,6 +46,7 @@ def train(
     channels: Annotated[int | None, _option("channels", "1 grey, 3 colour.")] = None,
     views: Annotated[str | None, _option("views", "one, or flip: average with the mirror image.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Of the network's last layers.", show_default="its own")] = None,
+    widths: Annotated[str | None, typer.Option(help="Of small's groups, as 64,128.", show_default="its own")] = None,
     mean: Annotated[
         str | None, typer.Option(help="Of each channel, as 0.5,0.5,0.5.", show_default="the data's")
     ] = None,
@@ -81,7 +82,8 @@ def train(
     """Train a classifier: history, best.safetensors and last.safetensors are written after every epoch."""
     asked = {
         "classifier": given(
-            network=network, image_size=image_size, channels=channels, views=views, mean=mean, std=std, dropout=dropout
+            network=network, image_size=image_size, channels=channels, views=views, mean=mean, std=std, dropout=dropout,
+            widths=widths
         ),
         "data": given(weights=weights, val_split=val_split),
         "fit": given(
@@ -195,8 +197,11 @@ def classifier_for(weights: str | None, make: dict[str, Any]) -> Classifier:
     for name in ("mean", "std"):
         if name in make:
             make[name] = numbers(name, make[name])
-    if "dropout" in make:
-        make["options"] = {"dropout": make.pop("dropout")}
+    own = {name: make.pop(name) for name in ("dropout", "widths") if name in make}
+    if "widths" in own:
+        own["widths"] = [int(width) for width in numbers("widths", own["widths"])]
+    if own:
+        make["options"] = own
     return Classifier(**make)
 
 

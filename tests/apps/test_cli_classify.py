@@ -74,6 +74,7 @@ def test_resume_and_other_faults(run: Path, folders: Path, capsys: pytest.Captur
         (["--weights", str(run / "best.safetensors"), "--network", "mlp"], "drop --network"),
         (["--network", "lenet9"], "did you mean 'lenet5'"),
         (["--mean", "a,b"], "write --mean 0.5,0.5,0.5"),
+        (["--network", "lenet5", "--widths", "8,8"], "options of 'lenet5'"),
         (["--network", "lenet5", "--dropout", "0.5", "--epochs", "0"], "epochs to be a positive number"),
     ):
         assert main(["classify", "train", str(folders), "--out", str(run / "new"), *more]) == 2
