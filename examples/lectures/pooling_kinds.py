@@ -5,7 +5,7 @@ CIFAR-10; stochastic pooling trains slower and tests at 15 %.
 
     python pooling_kinds.py CIFAR
 
-FIGURES
+Not yet measured here.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ layers little is lost; without both, much. Here AlexNet's plan at a sixth of its
 
     python removing_layers.py CIFAR
 
-FIGURES
+Not yet measured here.
 """
 
 from __future__ import annotations
