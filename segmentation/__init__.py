@@ -1,0 +1,1 @@
+"""A class for every pixel: fully convolutional networks and what they find."""
