@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from .cli_detect import Device, Json, Weights, check_device, expand
 from .console import emit, error_fields, exit_code, note, show_error, stdout, table
 from .defaults import defaults
 from .groups import Group
-from .runs import given, report, run_folder, save_config, with_saved
+from .runs import first_process, given, report, run_folder, save_config, with_saved
 from .training_bar import training_bar
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def train(
         str | None, typer.Option(help="Of each channel, as 0.5,0.5,0.5.", show_default="the data's")
     ] = None,
     std: Annotated[str | None, typer.Option(help="Of each channel.", show_default="the data's")] = None,
-    augmentation: Annotated[str | None, _option("augmentation", "none, digits, objects or photos.")] = None,
+    augmentation: Annotated[
+        str | None, _option("augmentation", "none, digits, objects or photos; as objects,cutmix=1 too.")
+    ] = None,
     smoothing: Annotated[float | None, _option("smoothing", "Label smoothing, 0 to 1.")] = None,
     class_weights: Annotated[bool | None, _option("class_weights", "Weigh rare classes more.")] = None,
     l1: Annotated[float | None, _option("l1", "Strength of the sum of absolute weights.")] = None,
@@ -79,7 +82,10 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a classifier: history, best.safetensors and last.safetensors are written after every epoch."""
+    """Train a classifier: history, best.safetensors and last.safetensors are written after every epoch.
+
+    At the end come figures.json, confusion.svg and calibration.svg of the best weights on the pictures to judge by.
+    """
     asked = {
         "classifier": given(
             network=network, image_size=image_size, channels=channels, views=views, mean=mean, std=std, dropout=dropout,
@@ -110,6 +116,8 @@ def train(
     except KeyboardInterrupt:
         note(f"go on with: striate classify train {data} --out {run} --resume")
         raise
+    if judge is not None:
+        save_figures(run, classifier.evaluate(judge))
     report("classify", classifier.history_, run, as_json)
 
 
@@ -166,6 +174,22 @@ def predict(
         emit("classify", weights=weights, names=list(classifier.names), results=results)
     if code:
         raise typer.Exit(code)
+
+
+def save_figures(run: Path, figures: dict[str, Any]) -> None:
+    """Write what was measured into the run folder, as JSON and as two plots."""
+    from ..core.atomic import atomic_write
+    from ..core.class_plots import calibration_svg, confusion_svg
+
+    if not first_process():
+        return
+    texts = {
+        "figures.json": json.dumps(figures, indent=1) + "\n",
+        "confusion.svg": confusion_svg(figures),
+        "calibration.svg": calibration_svg(figures),
+    }
+    for name, text in texts.items():
+        atomic_write(run / name, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
 
 
 def load_classifier(weights: str, device: str) -> Classifier:

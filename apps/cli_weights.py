@@ -29,15 +29,15 @@ def list_weights(as_json: Json = False) -> None:
         return
     columns = ("name", "task", "size", "licence", "data licence", "figures")
     cells = ((r["name"], r["task"], size_text(r["size"]), r["licence"], r["data_licence"], figures(r)) for r in rows)
-    stdout().print(table("weights", columns, cells, numeric=("size",)))
+    stdout().print(table("weights", columns, cells, numeric=("size",), unbroken=("name",)))
 
 
 @app.command()
 def fetch(name: Name, as_json: Json = False) -> None:
     """Download weights if they are not on this machine yet, check them, and print where they are."""
-    from ..core import weights
+    from ..core.borrow import fetch_weights
 
-    path = weights.fetch(name)
+    path = fetch_weights(name)
     if as_json:
         emit("weights", name=name, path=str(path))
         return
@@ -88,7 +88,7 @@ def describe(weights: Any) -> dict[str, Any]:
 
 def figures(row: dict[str, Any]) -> str:
     """Write the measured figures in one cell: `map50 0.912, map 0.613`."""
-    return ", ".join(f"{name} {value:g}" for name, value in (row["figures"] or {}).items())
+    return ", ".join(f"{name} {value:.3g}" for name, value in (row["figures"] or {}).items())
 
 
 def size_text(size: int | None) -> str:

@@ -54,11 +54,18 @@ def note(message: str) -> None:
     stderr().print(message)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[str] = ()) -> Table:
-    """Build a table; the columns named in `numeric` are set flush right."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    numeric: Sequence[str] = (),
+    unbroken: Sequence[str] = (),
+) -> Table:
+    """Build a table; the columns named in `numeric` are set flush right, those in `unbroken` are never folded."""
     result = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for name in columns:
-        result.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
+        side = "right" if name in numeric else "left"
+        result.add_column(name, justify=side, overflow="fold", no_wrap=name in unbroken)
     for row in rows:
         result.add_row(*(Text(cell_text(cell)) for cell in row))
     return result

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..core.checkpoints import load_checkpoint
-from ..core.weights import WEIGHTS, resolve
+from ..core.weights import EMBEDDED, WEIGHTS, resolve
 
 SUFFIX = ".safetensors"
 
@@ -36,7 +36,7 @@ def own_files() -> list[Path]:
 def card(name: str) -> str:
     """Return the model card as Markdown; for weights without one, what their header says."""
     if name in WEIGHTS:
-        path = Path(resolve(name)).with_suffix(".md")
+        path = EMBEDDED / WEIGHTS[name].card
         if path.is_file():
             return path.read_text(encoding="utf-8")
     _, meta = load_checkpoint(resolve(name))

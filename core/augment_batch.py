@@ -8,7 +8,7 @@ into the points at which each picture is read. Pictures are float32 (N, C, H, W)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -101,13 +101,31 @@ PRESETS = {
 }
 
 
-def preset(name: str | BatchAugmentation) -> BatchAugmentation:
-    """Return the augmentation of a name in `PRESETS`; one that is given whole comes back."""
-    if isinstance(name, BatchAugmentation):
-        return name
+def preset(words: str | BatchAugmentation) -> BatchAugmentation:
+    """Return the augmentation that words such as "objects" or "objects,cutmix=1,flip=0" stand for.
+
+    Args:
+        words: A key of `PRESETS`, and after commas fields of `BatchAugmentation` with other values; an augmentation
+            that is given whole comes back.
+
+    Raises:
+        UsageError: An unknown name or field, or a value that is none.
+    """
+    if isinstance(words, BatchAugmentation):
+        return words
+    name, *changes = words.split(",")
     if name not in PRESETS:
         raise unknown("augmentation", name, PRESETS)
-    return PRESETS[name]
+    values: dict[str, float | str] = {}
+    for change in changes:
+        key, _, value = change.partition("=")
+        if key not in BatchAugmentation.__dataclass_fields__:
+            raise unknown("field of an augmentation", key, BatchAugmentation.__dataclass_fields__)
+        try:
+            values[key] = value if key == "outside" else float(value)
+        except ValueError:
+            raise UsageError(f"a number for {key}", repr(value), f"write {name},{key}=0.5") from None
+    return replace(PRESETS[name], **values)  # type: ignore[arg-type]
 
 
 def augment_batch(images: Tensor, numbers: Tensor, options: BatchAugmentation, size: tuple[int, int]) -> Tensor:
@@ -132,9 +150,10 @@ def _signed(number: Tensor) -> Tensor:
 
 
 def centre(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut (height, width) from the middle of every picture."""
-    top, left = (images.shape[2] - size[0]) // 2, (images.shape[3] - size[1]) // 2
-    return images[:, :, top : top + size[0], left : left + size[1]]
+    """Cut (height, width) from the middle of every picture, or put zeros around it."""
+    over_y, over_x = images.shape[2] - size[0], images.shape[3] - size[1]
+    top, left = over_y // 2, over_x // 2
+    return F.pad(images, (-left, left - over_x, -top, top - over_y)) if over_x or over_y else images
 
 
 def _resample(images: Tensor, numbers: Tensor, options: BatchAugmentation, size: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ A .pth is a pickle; torch's weights-only unpickler builds tensors and plain cont
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from . import weights
 from .arrays import read_npz
 from .checks import CheckpointError, UsageError, unknown
 from .class_network import Normalized
 from .classifier import Classifier
+from .folders import cache_folder
 from .models import MODELS, build
 
 MOST_BYTES = 4 * 2**30
@@ -164,6 +166,43 @@ def borrow_classifier(
     load_into(built.network, state)
     classifier._use(built)
     return classifier
+
+
+def fetch_weights(
+    name: str,
+    *,
+    table: Mapping[str, weights.Weights] = weights.WEIGHTS,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make sure that named weights are on this machine; of those that others trained, a classifier's file is made.
+
+    The fetched state_dict is removed from the cache once its checkpoint is written.
+
+    Args:
+        name: A name of the table.
+        table: Where names are looked up.
+        on_progress: Called with (bytes here, bytes in all).
+
+    Returns:
+        The file that `from_pretrained(name)` loads.
+
+    Raises:
+        ModelError: See `weights.fetch`.
+        SaveError: The cache cannot be written.
+    """
+    row = table.get(name)
+    made = weights.find_borrowed(row) if row and row.network else None
+    if made is not None:
+        return made
+    file = weights.fetch(name, table=table, on_progress=on_progress)
+    if row is None or not row.network:
+        return file
+    names = (weights.EMBEDDED / "imagenet.txt").read_text("utf-8").splitlines()
+    about = {"licence": row.licence, "data_licence": row.data_licence, "figures": row.figures, "source": row.url}
+    made = borrow_classifier(file, row.network, names=names).save(cache_folder() / f"{name}.safetensors", **about)
+    if file.parent == cache_folder():
+        file.unlink()
+    return made
 
 
 def _ends(state: dict[str, Tensor], network: str, options: dict[str, Any]) -> tuple[str, str, str]:

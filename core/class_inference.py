@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .augment_batch import centre
 from .class_metrics import class_figures
 from .class_network import Normalized
 from .class_pictures import ClassPictures, square
@@ -26,7 +27,7 @@ class ClassInference:
 
     Args:
         network: Takes pictures in [0, 1]; in eval mode.
-        side: Of the square that is cut from a picture; the network sees the middle of it.
+        side: Of the square that is cut from a picture; the network sees the middle of it, or zeros around it.
         image_size: Of that middle.
         channels: 1 or 3.
         views: "one", or "flip" to average the scores over the picture and its mirror image.
@@ -97,7 +98,11 @@ class ClassInference:
 
     def _seen(self, images: Tensor) -> Tensor:
         """Turn pictures uint8 (N, channels, side, side) into what the network sees, on its device."""
-        offset = (self.side - self.image_size) // 2
-        middle = images[:, :, offset : offset + self.image_size, offset : offset + self.image_size]
         device = next(self.network.parameters()).device
-        return middle.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
+        return (
+            centre(images, (self.image_size, self.image_size))
+            .to(device)
+            .float()
+            .div_(255)
+            .contiguous(memory_format=torch.channels_last)
+        )

@@ -22,8 +22,8 @@ def class_figures(
 
     Returns:
         "top1" and "top5", shares of pictures whose class is the likeliest, or among the five likeliest; "loss", mean
-        negative logarithm of the class's probability; "calibration_error" (see there); "confusion", rows of true
-        classes, columns of predicted ones; "per_class": precision, recall, F1 and count by name; "count".
+        negative logarithm of the class's probability; "calibration_error" and "reliability" (see there); "confusion",
+        rows of true classes, columns of predicted ones; "per_class": precision, recall, F1 and count by name; "count".
     """
     count, classes = len(labels), len(names)
     order = np.argsort(-probabilities, axis=1, kind="stable")
@@ -36,6 +36,7 @@ def class_figures(
         "top5": float(hits[:, :5].sum() / max(count, 1)),
         "loss": float(-np.log(np.maximum(own, 1e-12)).mean()) if count else 0.0,
         "calibration_error": calibration_error(probabilities, labels),
+        "reliability": reliability(probabilities, labels),
         "per_class": {name: _row(confusion, i) for i, name in enumerate(names)},
         "confusion": confusion.tolist(),
         "count": count,
@@ -50,13 +51,27 @@ def calibration_error(probabilities: NDArray[np.float32], labels: NDArray[np.int
         labels: (N,) class ids.
         bins: Of equal width over [0, 1], each open on its left.
     """
+    rows = reliability(probabilities, labels, bins)
+    return float(sum(count * abs(right - sure) for count, sure, right in rows) / max(len(labels), 1))
+
+
+def reliability(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int = BINS
+) -> list[tuple[int, float, float]]:
+    """Return (pictures, mean confidence, accuracy) of each bin of confidence; zeros where there is no picture.
+
+    Arguments as `calibration_error`'s.
+    """
     if len(labels) == 0:
-        return 0.0
+        return [(0, 0.0, 0.0)] * bins
     confidence = probabilities.max(1).astype(np.float64)
-    right = probabilities.argmax(1) == labels
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    count = np.bincount(place, minlength=bins)
+    sure, right = (
+        np.bincount(place, weights=values, minlength=bins) / np.maximum(count, 1)
+        for values in (confidence, probabilities.argmax(1) == labels)
+    )
+    return list(zip(count.tolist(), sure.tolist(), right.tolist(), strict=True))
 
 
 def _row(confusion: NDArray[np.int64], class_id: int) -> dict[str, float]:

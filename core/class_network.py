@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .checks import UsageError
-from .class_pictures import ClassPictures
+from .class_pictures import ClassPictures, statistics
 from .datasets.classes import ClassDataset
+from .models import MODELS
 
 START_NUMBERS = 16_000_000
 """Pixels that a network looks at before it starts: 5,000 pictures of CIFAR's size."""
@@ -53,6 +54,17 @@ def channel_numbers(name: str, given: Iterable[float] | None, channels: int) -> 
         wanted = f"{channels} finite numbers as {name}" + (", above 0" if name == "std" else "")
         raise UsageError(wanted, repr(given), "pass a tuple, one for each channel")
     return values
+
+
+def scale(
+    name: str, pictures: ClassPictures, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std: those that are given, else the network's own, else the pictures'."""
+    if mean is not None and std is not None:
+        return mean, std
+    own = MODELS[name].scale
+    found = statistics(pictures) if own is None else tuple((number,) * pictures.channels for number in own)
+    return mean or found[0], std or found[1]
 
 
 def check_size(network: nn.Module, name: str, channels: int, side: int) -> None:

@@ -16,8 +16,8 @@ from .augment_batch import BatchAugmentation, preset
 from .checks import DataError, UsageError, fraction, unknown
 from .class_inference import BATCH, ClassInference
 from .class_loss import ClassLoss
-from .class_network import Normalized, channel_numbers, check_size, class_balance, freeze_all_but, start_from
-from .class_pictures import ClassPictures, statistics
+from .class_network import Normalized, channel_numbers, check_size, class_balance, freeze_all_but, scale, start_from
+from .class_pictures import ClassPictures
 from .classification import Classification
 from .datasets.classes import ClassDataset
 from .datasets.load_classes import load_classes, training_class_splits
@@ -42,7 +42,7 @@ class Classifier(Estimator):
         image_size: Side of the square that the network sees; None is the network's own.
         channels: 1 for grey, 3 for colour; None is the network's own.
         options: The network's own keywords, such as {"dropout": 0.5}.
-        mean: Of each channel, subtracted from pictures in [0, 1]; None takes the training pictures'.
+        mean: Of each channel, subtracted from pictures in [0, 1]; None takes the network's own, or the pictures'.
         std: Of each channel, divided by; None likewise.
         views: "one", or "flip" to average over the picture and its mirror image.
         precision: See `core.optimize.optimize`.
@@ -140,7 +140,7 @@ class Classifier(Estimator):
             val: Pictures to judge by; None judges by the training loss.
             run_dir: Folder for history, weights and the state to resume from; None writes nothing.
             resume: Go on with the training in `run_dir`.
-            augmentation: How pictures are changed, or a key of `core.augment_batch.PRESETS`.
+            augmentation: How pictures are changed, or a word such as "objects"; see `core.augment_batch.preset`.
             smoothing: Label smoothing, in [0, 1].
             class_weights: Weigh classes by the inverse of how often they occur.
             l1: Strength of the sum of absolute weights; L2 is `weight_decay`.
@@ -164,8 +164,7 @@ class Classifier(Estimator):
         pictures = ClassPictures(train, self.side, self.channels)
         pictures.drop_unreadable()
         train = pictures.dataset
-        found = statistics(pictures) if self.mean is None or self.std is None else ((), ())
-        mean, std = self.mean or found[0], self.std or found[1]
+        mean, std = scale(self.network, pictures, self.mean, self.std)
         weights = class_balance(train) if class_weights else None
         loss = ClassLoss(augmentation, self.image_size, len(train.names), recipe.seed, smoothing, weights, l1)
         fresh = self.network_ is None

@@ -40,6 +40,8 @@ class Weights:
         figures: Measured quality, such as {"map50": 0.93}.
         card: Name of the model card beside the file.
         url: Where `fetch` finds the file; None when it is inside the package.
+        network: For a state_dict that others trained, its key of `core.models.MODELS`: `core.borrow.fetch_weights`
+            makes a checkpoint of it, called NAME.safetensors. "" for a checkpoint.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Weights:
     figures: dict[str, Any]
     card: str
     url: str | None = None
+    network: str = ""
 
 
 class Table(Mapping[str, Weights]):
@@ -94,14 +97,15 @@ def resolve(name_or_path: str | Path, task: str | None = None, *, table: Mapping
         table: Where names are looked up.
 
     Returns:
-        An existing file. A named one agrees with the table's size and SHA-256.
+        An existing checkpoint. A named one agrees with the table's size and SHA-256, or was made of a file that did.
 
     Raises:
         ModelError: No such name or file, weights of another task, a file that is not the one the table describes, or
             weights that have to be fetched first.
     """
     text = os.fspath(name_or_path)
-    if isinstance(name_or_path, Path) or Path(text).name != text or Path(text).suffix:
+    is_path = isinstance(name_or_path, Path) or Path(text).name != text
+    if is_path or (Path(text).suffix and text not in table):  # "squeezenet1.1-imagenet" is a name
         if Path(text).is_file():
             return Path(text)
         got = f"{'a folder' if Path(text).is_dir() else 'no such file'}: {text}"
@@ -110,7 +114,7 @@ def resolve(name_or_path: str | Path, task: str | None = None, *, table: Mapping
     if task is not None and entry.task != task:
         fitting = ", ".join(name for name, row in table.items() if row.task == task) or "(none)"
         raise ModelError(f"weights for {task}: {fitting}", f"{text!r}, which are for {entry.task}", "choose from those")
-    found = _find(entry)
+    found = find_borrowed(entry) if entry.network else _find(entry)
     if found is None:
         raise ModelError(f"the weights {text!r} on this machine", "none", f"run: striate weights fetch {text}")
     return found
@@ -184,6 +188,12 @@ def _entry(name: str, table: Mapping[str, Weights]) -> Weights:
     if name not in table:
         raise unknown("the weights", name, table, ModelError)
     return table[name]
+
+
+def find_borrowed(entry: Weights) -> Path | None:
+    """Return the checkpoint that was made of a state_dict; it holds its own digest."""
+    made = (folder / f"{entry.name}.safetensors" for folder in _folders())
+    return next((path for path in made if path.is_file()), None)
 
 
 def _find(entry: Weights) -> Path | None:

@@ -45,7 +45,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_every_module_and_the_weights(wheel: zipfile.ZipFile) -> None:
-    weights = [f for suffix in ("safetensors", "json", "md") for f in (ROOT / "weights").glob(f"*.{suffix}")]
+    weights = [f for suffix in ("safetensors", "json", "md", "txt") for f in (ROOT / "weights").glob(f"*.{suffix}")]
     data = [*(ROOT / "apps").glob("*.toml"), *(ROOT / "core").rglob("*.json")]
     expected = {f"striate/{f.relative_to(ROOT)}" for f in [*room_files(), *weights, *data, ROOT / "py.typed"]}
     shipped = {n for n in wheel.namelist() if not n.startswith("striate-")}

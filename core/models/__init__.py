@@ -34,8 +34,9 @@ class Model(NamedTuple):
         make: Takes `classes`, `in_channels` and the network's own keywords.
         image_size: Side of the pictures it is made for.
         channels: Of the pictures it is made for.
-        shown: Share of a picture's shorter side that is shown to it.
+        shown: Share of a picture's shorter side that is shown to it; above 1 it sees zeros around the picture.
         sized: It is made for one size, its keyword `image_size`.
+        scale: Mean and standard deviation by which its pictures are normalized; None takes the training pictures'.
     """
 
     make: Callable[..., nn.Module]
@@ -43,10 +44,14 @@ class Model(NamedTuple):
     channels: int = 3
     shown: float = IMAGENET
     sized: bool = False
+    scale: tuple[float, float] | None = None
 
+
+INK = (0.1 / 1.275, 1 / 1.275)
+"""Background -0.1 and ink 1.175, as in 1998 (section II.B): with the digits of MNIST about mean 0, variance 1."""
 
 MODELS: dict[str, Model] = {
-    "lenet5-1998": Model(LeNet5, 32, 1, 1.0),
+    "lenet5-1998": Model(LeNet5, 32, 1, 32 / 28, scale=INK),
     "lenet5": Model(LeNet, 28, 1, 1.0),
     "linear": Model(partial(Mlp, hidden=()), 28, 1, 1.0, sized=True),
     "mlp": Model(Mlp, 28, 1, 1.0, sized=True),

@@ -1,5 +1,6 @@
 """`striate classify`, from a folder of pictures to a name."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -36,7 +37,10 @@ def test_train_writes_a_run_folder(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert {"best.safetensors", "last.safetensors", "history.csv", "history.svg", "config.json"} <= names
     assert json.loads((run / "config.json").read_text())["classifier"] == {"network": "lenet5"}
-    assert "top1" in (run / "history.csv").read_text().splitlines()[0]
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    figures = json.loads((run / "figures.json").read_text())
+    assert figures["top1"] == max(float(row["top1"]) for row in rows)
+    assert {"confusion.svg", "calibration.svg"} <= names
 
 
 def test_val_as_json_and_as_tables(run: Path, folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

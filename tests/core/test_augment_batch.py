@@ -1,11 +1,13 @@
 """Augmentation of batches: what each change does, and that it depends on nothing but its numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from striate.core.augment_batch import PRESETS, BatchAugmentation, augment_batch, centre, mix_batch
+from striate.core.augment_batch import PRESETS, BatchAugmentation, augment_batch, centre, mix_batch, preset
 from striate.core.checks import UsageError
 from striate.core.counter_random import uniforms
 
@@ -43,7 +45,28 @@ def test_uniform_numbers_are_uniform() -> None:
 def test_nothing_asked_nothing_changed(channels: int) -> None:
     images = torch.rand(4, channels, 9, 7)
     assert torch.equal(changed(images), images)
-    assert torch.equal(augment_batch(images, torch.zeros(4, 16), BatchAugmentation(), (5, 5)), centre(images, (5, 5)))
+    cut = augment_batch(images, torch.zeros(4, 16), BatchAugmentation(), (5, 5))
+    assert torch.equal(cut, images[:, :, 2:7, 1:6])
+
+
+def test_a_picture_smaller_than_its_frame_stands_in_zeros() -> None:
+    images = torch.rand(2, 1, 28, 27)
+    framed = centre(images, (32, 32))
+    assert torch.equal(framed[:, :, 2:30, 3:30], images)
+    assert framed.sum() == pytest.approx(float(images.sum()))
+
+
+def test_words_for_an_augmentation() -> None:
+    assert preset("objects") == PRESETS["objects"]
+    assert preset("objects,cutmix=1,outside=zeros") == replace(PRESETS["objects"], cutmix=1.0, outside="zeros")
+    for words, message in (
+        ("object", "augmentation to be one of none, .*did you mean 'objects'"),
+        ("none,mixip=1", "field of an augmentation.*did you mean 'mixup'"),
+        ("none,mixup=much", "a number for mixup; got 'much'; write none,mixup=0.5"),
+        ("none,flip=3", "flip"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            preset(words)
 
 
 def test_flip_mirrors_about_half_of_the_pictures() -> None:

@@ -16,8 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from striate.core.borrow import borrow_classifier, load_into, read_state
+from striate.core import weights
+from striate.core.borrow import borrow_classifier, fetch_weights, load_into, read_state
 from striate.core.checks import CheckpointError, UsageError
+from striate.core.classifier import Classifier
+from striate.core.folders import cache_folder
 from striate.core.images import load_image, resize
 from striate.core.models import build
 
@@ -256,3 +259,23 @@ def test_quantized_mobilenet_picture_by_picture(shared_data: Path, samples) -> N
     got = classifier.predict_proba(images)
     np.testing.assert_allclose(got, expected, atol=1e-4)
     assert (got.argmax(1) == labels).mean() > 0.75
+
+
+def test_a_fetched_state_dict_becomes_a_named_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    cache_folder().mkdir(parents=True)
+    file = write(build("squeezenet1.1", 1000), cache_folder() / "squeezenet.pth")
+    row = {"task": "classify", "licence": "BSD-3-Clause", "data_licence": "terms", "figures": {"top1": 0.5}}
+    weights.register(file, index=tmp_path / "index.json", name="borrowed", url="https://example.org/w.pth",
+                     network="squeezenet1.1", **row)  # fmt: skip
+    table = weights.Table(tmp_path / "index.json")
+    made = fetch_weights("borrowed", table=table)
+    assert made == cache_folder() / "borrowed.safetensors" == weights.resolve("borrowed", "classify", table=table)
+    assert not file.exists()
+    assert fetch_weights("borrowed", table=table) == made
+    classifier = Classifier.load(made)
+    assert (classifier.network, len(classifier.names), classifier.names[0]) == ("squeezenet1.1", 1000, "tench")
+
+
+def test_fetching_a_checkpoint_of_ours_returns_it() -> None:
+    assert fetch_weights("lenet5-mnist") == weights.resolve("lenet5-mnist")

@@ -1,11 +1,17 @@
 """Figures of a classifier, against scikit-learn and by hand."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import classification_report, confusion_matrix, log_loss, top_k_accuracy_score
 
-from striate.core.class_metrics import calibration_error, class_figures
+from striate.core.class_metrics import calibration_error, class_figures, reliability
+from striate.core.class_plots import calibration_svg, confusion_svg
 from striate.core.classification import Classification
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(count: int = 500, classes: int = 7) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -45,6 +51,29 @@ def test_calibration_error_by_hand() -> None:
     sure = np.array([[1.0, 0.0]], np.float32)
     assert calibration_error(sure, np.array([0])) == 0
     assert calibration_error(sure, np.array([1])) == 1
+
+
+def test_reliability_is_scikit_learns() -> None:
+    probabilities, labels, _ = drawn()
+    rows = reliability(probabilities, labels, bins=10)
+    right = probabilities.argmax(1) == labels
+    theirs = calibration_curve(right, probabilities.max(1), n_bins=10)
+    there = [(accuracy, sure) for count, sure, accuracy in rows if count]
+    np.testing.assert_allclose(there, np.stack(theirs, 1), atol=1e-6)
+    assert sum(count for count, _, _ in rows) == len(labels)
+
+
+def test_plots_show_every_count_and_bin() -> None:
+    probabilities, labels, names = drawn()
+    figures = class_figures(probabilities, labels, ("<a>", *names[1:]))
+    matrix = ElementTree.fromstring(confusion_svg(figures))
+    cells = [int(t.text) for t in matrix.iter(f"{SVG}text") if (t.text or "").isdigit()]
+    assert sorted(cells) == sorted(count for row in figures["confusion"] for count in row if count)
+    assert [t.text for t in matrix.iter(f"{SVG}text")].count("<a>") == 2
+    plot = ElementTree.fromstring(calibration_svg(figures))
+    assert len(list(plot.iter(f"{SVG}circle"))) == sum(count > 0 for count, _, _ in figures["reliability"])
+    many = class_figures(np.full((1, 200), 0.005, np.float32), np.array([3]), tuple(map(str, range(200))))
+    assert "<text" in confusion_svg(many)
 
 
 def test_no_pictures() -> None:

@@ -45,6 +45,17 @@ def test_it_learns(trained: Classifier) -> None:
     assert trained.history_.rows[-1]["top1"] > 0.9
 
 
+def test_lenet_of_1998_sees_digits_framed_and_scaled_as_then() -> None:
+    classifier = Classifier(network="lenet5-1998").fit(stripes(24), epochs=1, batch_size=8, augmentation="digits")
+    white, black = (torch.full((1, 1, 28, 28), value, dtype=torch.uint8) for value in (255, 0))
+    ready = classifier._ready()
+    seen = [ready.network.normalize(ready._seen(images)) for images in (white, black)]
+    assert seen[0].shape == (1, 1, 32, 32)
+    assert seen[0][0, 0, 16, 16] == pytest.approx(1.175, abs=1e-5)
+    assert seen[0][0, 0, 1, 16] == pytest.approx(-0.1, abs=1e-5)
+    assert float(seen[1].max()) == pytest.approx(-0.1, abs=1e-5)
+
+
 def test_one_picture_alone_is_itself_in_a_list(trained: Classifier) -> None:
     images = [stripes(seed=3).image(i) for i in range(6)]
     together = trained.predict(images)

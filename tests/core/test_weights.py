@@ -11,6 +11,7 @@ import pytest
 
 from striate.core import weights
 from striate.core.checks import ModelError, UsageError
+from striate.core.models import MODELS
 from striate.core.weights import WEIGHTS, Table, cache_folder, fetch, register, resolve, sha256_of
 
 ROW: dict[str, Any] = {
@@ -175,6 +176,17 @@ def test_the_shipped_table_agrees_with_the_shipped_files() -> None:
         assert row.url is None or row.url.startswith("https://")
         assert row.licence
         assert row.data_licence
+        assert (weights.EMBEDDED / row.card).is_file()
         if row.url is None:
             assert resolve(name).parent == weights.EMBEDDED
-            assert (weights.EMBEDDED / row.card).is_file()
+
+
+def test_torchvision_names_its_files_by_their_digest() -> None:
+    borrowed = [row for row in WEIGHTS.values() if row.network]
+    assert len(borrowed) == 8
+    for row in borrowed:
+        assert row.network in MODELS
+        assert row.sha256.startswith(Path(row.file).stem.rpartition("-")[2])
+        assert len(row.sha256) == 64
+        with pytest.raises(ModelError, match=f"run: striate weights fetch {row.name}"):
+            resolve(row.name)
