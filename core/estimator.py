@@ -82,18 +82,23 @@ class Estimator(ABC):
         """
         tensors, meta = load_checkpoint(path, kind=cls.__name__)
         try:
-            model = cls(**meta["config"])
-            with torch.device("meta"):  # shapes first: a few words of a header can ask for all the memory
-                shapes = {name: t.shape for name, t in model._build(model.names).state_dict().items()}
-            theirs = {name: t.shape for name, t in tensors.items()}
-            other = [name for name in {**shapes, **theirs} if shapes.get(name) != theirs.get(name)]
-            if other:
-                raise KeyError(f"missing, left over or of another shape: {', '.join(other[:3])}")
-            network = model._build(model.names)
-            network.load_state_dict(tensors)
+            return cls._restored(meta["config"], tensors)
         except (TypeError, KeyError, RuntimeError, ValueError) as error:
             expected = f"a {cls.__name__} checkpoint of this version"
             raise CheckpointError(expected, f"{path}: {error}", "update Striate, or save the model again") from error
+
+    @classmethod
+    def _restored(cls, config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Self:
+        """Make a model of keywords and tensors; a TypeError, KeyError, RuntimeError or ValueError where they differ."""
+        model = cls(**config)
+        with torch.device("meta"):  # shapes first: a few words of a header can ask for all the memory
+            shapes = {name: t.shape for name, t in model._build(model.names).state_dict().items()}
+        theirs = {name: t.shape for name, t in tensors.items()}
+        other = [name for name in {**shapes, **theirs} if shapes.get(name) != theirs.get(name)]
+        if other:
+            raise KeyError(f"missing, left over or of another shape: {', '.join(other[:3])}")
+        network = model._build(model.names)
+        network.load_state_dict(tensors)
         model._use(network)
         return model
 
@@ -115,9 +120,7 @@ class Estimator(ABC):
         return self.network_
 
     def _save(self, network: nn.Module, path: str | Path, half: bool = False, **about: Any) -> Path:
-        tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
-        if half:
-            tensors = {name: t.half() if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()}
+        tensors = plain_state(network, half)
         meta = {"kind": type(self).__name__, "config": self.config(), "names": list(self.names)}
         return save_checkpoint(path, tensors, {**meta, **about})
 
@@ -158,3 +161,11 @@ class Estimator(ABC):
     def _kept(self, name: str, old: dict[str, torch.Tensor], new: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the old tensor of a name, or the new one where it depends on the classes."""
         return (new if self.class_layers in name or old[name].shape != new[name].shape else old)[name]
+
+
+def plain_state(network: nn.Module, half: bool = False) -> dict[str, torch.Tensor]:
+    """Return a network's tensors on the CPU, with `half` its filters in 16 bits."""
+    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    if half:
+        tensors = {name: t.half() if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()}
+    return tensors

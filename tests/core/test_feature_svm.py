@@ -1,10 +1,15 @@
 """Features of a layer, an SVM on top of them, and several classifiers together."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import LinearSVC
 
-from striate.core.checks import DataError, ModelError, UsageError
+from striate.core.checks import CheckpointError, DataError, ModelError, UsageError
 from striate.core.classifier import Classifier
 from striate.core.ensemble import Ensemble
 from striate.core.feature_svm import FeatureSvm
@@ -34,13 +39,43 @@ def test_features_are_the_layers_outputs(trained: Classifier) -> None:
 def test_an_svm_learns_other_classes_from_features(trained: Classifier) -> None:
     other = stripes(names=("flat", "steep"))
     svm = FeatureSvm(trained, "relu3").fit(other)
-    assert svm.names_ == ("flat", "steep")
+    assert svm.names == ("flat", "steep")
     assert svm.evaluate(stripes(seed=8, names=("flat", "steep")))["top1"] > 0.95
-    assert svm.predict([other.image(0), other.image(1)]) == ["flat", "steep"]
+    assert [found.label for found in svm.predict([other.image(0), other.image(1)])] == ["flat", "steep"]
+
+
+@pytest.mark.parametrize("names", [("flat", "steep"), ("across", "down", "both")])
+def test_it_decides_as_scikit_learns_pipeline(trained: Classifier, names: tuple[str, ...]) -> None:
+    data = stripes(names=names)
+    images = [data.image(i) for i in range(len(data))]
+    features = trained.features(images, "relu2").astype(np.float64)
+    theirs = make_pipeline(Normalizer(), StandardScaler(), LinearSVC(C=0.1, random_state=3, max_iter=5000))
+    expected = theirs.fit(features, data.labels).decision_function(features)
+    got = FeatureSvm(trained, "relu2", c=0.1, seed=3).fit(data).decision_function(images)
+    np.testing.assert_allclose(got if len(names) > 2 else got[:, 1], expected, atol=1e-9)
+
+
+def test_a_class_without_pictures_is_never_named(trained: Classifier, tmp_path: Path) -> None:
+    data = stripes(names=("flat", "steep", "none"))
+    svm = FeatureSvm(trained, "relu3").fit(data.subset(np.flatnonzero(data.labels < 2)))
+    images = [data.image(i) for i in range(9)]
+    assert svm.predict_proba(images)[:, 2].max() == 0
+    again = FeatureSvm.load(svm.save(tmp_path / "svm.safetensors"))
+    assert (again.names, again.layer, again.c) == (svm.names, "relu3", 0.01)
+    np.testing.assert_array_equal(again.predict_proba(images), svm.predict_proba(images))
+
+
+def test_files_that_are_no_such_svm(trained: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="a FeatureSvm checkpoint; got one of kind 'Classifier'"):
+        FeatureSvm.load(trained.save(tmp_path / "classifier.safetensors"))
+    svm = FeatureSvm(trained, "relu3").fit(stripes())
+    svm.weight_ = svm.weight_[:2]
+    with pytest.raises(CheckpointError, match="for 3 classes"):
+        FeatureSvm.load(svm.save(tmp_path / "svm.safetensors"))
 
 
 def test_an_svm_without_training(trained: Classifier) -> None:
-    with pytest.raises(ModelError, match="an SVM that was trained; got one that was not; call fit"):
+    with pytest.raises(ModelError, match="an SVM that was trained; got one that was not; call fit or load"):
         FeatureSvm(trained, "relu3").predict([])
     with pytest.raises(DataError, match="pictures of at least two classes; got 1"):
         FeatureSvm(trained, "relu3").fit(stripes().subset([0, 3]))
@@ -54,7 +89,7 @@ def test_classes_in_another_order_are_refused(trained: Classifier) -> None:
     for judge in (svm, Ensemble([trained])):
         with pytest.raises(DataError, match="pictures of the classes"):
             judge.evaluate(turned)
-    assert svm.predict(turned.image(0)) in ("flat", "steep")
+    assert svm.predict(turned.image(0)).label in ("flat", "steep")
     assert svm.predict([]) == []
     assert [found.label for found in Ensemble([trained]).predict([turned.image(0)])] == ["across"]
 
