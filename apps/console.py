@@ -64,8 +64,8 @@ def table(
     """Build a table; the columns named in `numeric` are set flush right, those in `unbroken` are never folded."""
     result = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for name in columns:
-        side = "right" if name in numeric else "left"
-        result.add_column(name, justify=side, overflow="fold", no_wrap=name in unbroken)
+        whole = name in unbroken
+        result.add_column(name, justify="right" if name in numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         result.add_row(*(Text(cell_text(cell)) for cell in row))
     return result

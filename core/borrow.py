@@ -198,7 +198,12 @@ def fetch_weights(
     if row is None or not row.network:
         return file
     names = (weights.EMBEDDED / "imagenet.txt").read_text("utf-8").splitlines()
-    about = {"licence": row.licence, "data_licence": row.data_licence, "figures": row.figures, "source": row.url}
+    about: dict[str, Any] = {
+        "licence": row.licence,
+        "data_licence": row.data_licence,
+        "figures": row.figures,
+        "source": row.url,
+    }
     made = borrow_classifier(file, row.network, names=names).save(cache_folder() / f"{name}.safetensors", **about)
     if file.parent == cache_folder():
         file.unlink()
