@@ -15,11 +15,11 @@ PROBLEMS = 3  # as for data that cannot be used
 
 def doctor(
     data: Annotated[
-        Path, typer.Argument(help="Folder of class folders, idx, CIFAR, npz; or of VOC, YOLO, COCO boxes.")
+        Path, typer.Argument(help="Folder of class folders, idx, CIFAR, npz; of VOC, YOLO, COCO boxes; of masks.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Examine a data set: unreadable files, empty classes, copies between splits, labels that contradict each other.
+    """Examine a data set: unreadable files, empty classes, copies between splits, labels or masks that cannot be right.
 
     Nothing is altered. The exit code is 3 when something would make a training or its figures wrong.
     """

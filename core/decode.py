@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,16 +100,20 @@ class _Reader(io.BytesIO):
         return piece
 
 
-def decode(data: bytes, budget: Budget, name: str) -> np.ndarray:
+def decode(
+    data: bytes, budget: Budget, name: str, pixels: Callable[[Image.Image, str], np.ndarray] = pixels_of
+) -> np.ndarray:
     """Decode the bytes of a picture file.
 
     Args:
         data: The whole file.
         budget: Limits, see `Budget`.
         name: What to call the picture in messages.
+        pixels: Makes the result of the loaded Pillow picture and the name; masks keep their values.
 
     Returns:
-        uint8 (H, W, 3) RGB with the EXIF orientation applied; of an animated file the first frame.
+        uint8 (H, W, 3) RGB with the EXIF orientation applied, unless `pixels` makes something else; of an animated file
+        the first frame.
 
     Raises:
         ImageError: Anything else than a whole picture in an allowed format within the budget.
@@ -121,7 +126,7 @@ def decode(data: bytes, budget: Budget, name: str) -> np.ndarray:
             picture.decodermaxblock = PIECE  # of this picture only, not of the library
             reader.decoding = True
             picture.load()
-            pixels = pixels_of(picture, name)
+            result = pixels(picture, name)
     except ImageError:
         raise
     except Exception as error:  # Pillow's parsers raise nearly anything on hostile bytes; the contract is one type
@@ -129,7 +134,7 @@ def decode(data: bytes, budget: Budget, name: str) -> np.ndarray:
     if reader.error is not None:
         raise reader.error
     budget.check_time(name)
-    return pixels
+    return result
 
 
 def header_size(data: bytes, budget: Budget, name: str) -> tuple[int, int]:

@@ -95,9 +95,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
     name = str(path)
     try:
         # 64 KiB hold the header of nearly every JPEG and PNG; a set of 118,000 pictures is not read through for it.
-        return header_size(_read_file(name, budget, HEADER_BYTES), budget, name)
+        return header_size(read_file(name, budget, HEADER_BYTES), budget, name)
     except ImageError:
-        return header_size(_read_file(name, budget, MAX_BYTES + 1), budget, name)
+        return header_size(read_file(name, budget, MAX_BYTES + 1), budget, name)
 
 
 def save_image(image: np.ndarray, path: str | Path, *, quality: int = 95) -> Path:
@@ -245,7 +245,7 @@ def _content(source: object, budget: Budget) -> tuple[bytes, str]:
         name = str(source)
         if name.startswith(("http://", "https://", "ftp://")):
             raise ImageError("a file on this machine", f"an address: {name}", "download the picture first")
-        data = _read_file(name, budget, budget.max_bytes + 1)
+        data = read_file(name, budget, budget.max_bytes + 1)
     else:
         raise ImageError(
             "a path, bytes, a Pillow picture, an array or a tensor", type(source).__name__, "pass one of those"
@@ -254,7 +254,8 @@ def _content(source: object, budget: Budget) -> tuple[bytes, str]:
     return data, name
 
 
-def _read_file(name: str, budget: Budget, most: int) -> bytes:
+def read_file(name: str, budget: Budget, most: int) -> bytes:
+    """Return at most the first `most` bytes of a regular file within the budget; raises ImageError."""
     try:
         status = os.stat(name)
         if not stat.S_ISREG(status.st_mode):

@@ -2,8 +2,11 @@
 
 from .boxes import BoxDataset, BoxSample
 from .load import list_splits, load_boxes
+from .load_masks import list_mask_splits, load_masks
+from .masks import MaskDataset
 from .write import write_boxes, write_coco, write_voc, write_yolo
 
 __all__ = [
-    "BoxDataset", "BoxSample", "list_splits", "load_boxes", "write_boxes", "write_coco", "write_voc", "write_yolo",
+    "BoxDataset", "BoxSample", "MaskDataset", "list_mask_splits", "list_splits", "load_boxes", "load_masks",
+    "write_boxes", "write_coco", "write_voc", "write_yolo",
 ]  # fmt: skip

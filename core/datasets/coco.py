@@ -31,7 +31,7 @@ def read_coco(
     """
     root = Path(root)
     path = annotation_file(root, split)
-    content = _load(path)
+    content = load(path)
     try:
         categories = sorted((int(entry["id"]), str(entry["name"])) for entry in content["categories"])
         records = _records(root, path, split, content, dict(categories), on_bad_label)
@@ -74,7 +74,8 @@ def _split_files(root: Path) -> dict[str, Path]:
     return found
 
 
-def _load(path: Path) -> dict:
+def load(path: Path) -> dict:
+    """Read an annotation file; raises DataError when it is no JSON object, or too large."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise DataError(f"a file of at most {MAX_JSON_BYTES:,} bytes", f"more: {path}", "split the set")
@@ -111,15 +112,14 @@ def _records(
             labels[image_id].append(Label(box, name, crowd=bool(entry.get("iscrowd", 0))))
     if strays and on_bad_label == "error":
         raise DataError("annotations of listed images", f"{strays} others in {path.name}", "take them out")
-    folders = [root / path.stem.removeprefix("instances_"), root / split]
-    folders += [root / "images" / folder.name for folder in folders] + [root / "images", root]
+    folders = picture_folders(root, path, split)
     notes = (f"{strays} annotations in {path.name} belong to no listed image: left out",) if strays else ()
     records: list[Record] = []
     for entry in content["images"]:
         image_id, size = int(entry["id"]), None
         if entry.get("height") and entry.get("width"):
             size = (int(entry["height"]), int(entry["width"]))
-        image = _picture(folders, str(entry["file_name"]))
+        image = picture(folders, str(entry["file_name"]))
         records.append(Record(image, labels[image_id], size, tuple(problems[image_id]), notes if not records else ()))
     return records
 
@@ -134,6 +134,13 @@ def _box(value: object) -> tuple[float, float, float, float] | None:
     return x, y, x + width, y + height
 
 
-def _picture(folders: list[Path], file_name: str) -> Path:
+def picture_folders(root: Path, path: Path, split: str) -> list[Path]:
+    """Return where the pictures of an annotation file are looked for, in this order."""
+    folders = [root / path.stem.removeprefix("instances_"), root / split]
+    return folders + [root / "images" / folder.name for folder in folders] + [root / "images", root]
+
+
+def picture(folders: list[Path], file_name: str) -> Path:
+    """Return a picture in the first folder that has it, else where it was looked for first."""
     candidates = [inside(folder, file_name) for folder in folders]
     return next((path for path in candidates if path.is_file()), candidates[0])

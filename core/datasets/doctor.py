@@ -1,26 +1,19 @@
-"""What is wrong with a dataset before anyone trains on it; nothing is altered.
-
-Pictures are compared by what they show: the digest of their pixels finds copies that were renamed or saved again
-without loss; a difference hash of 64 bits (Krawetz 2013) finds those that were rescaled or compressed.
-"""
+"""What is wrong with a dataset before anyone trains on it; nothing is altered."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from ..checks import DataError, ImageError, StriateError
 from ..images import load_image
 from .classes import ClassDataset
+from .findings import Finding, Looked, copies, digests, finding
 from .load import list_splits, load_boxes
 from .load_classes import list_class_splits, load_classes
+from .load_masks import mask_format
+from .mask_doctor import examine_masks
 
 FEWEST = 10
 """Pictures of a class below which its figures say little."""
@@ -30,38 +23,8 @@ SMALL = 16
 """Pixels of a side below which a picture is named."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong or worth a look.
-
-    Attributes:
-        level: "error" (training or its figures would be wrong) or "note".
-        kind: Such as "shared between splits".
-        text: One sentence.
-        sources: Pictures it is about, at most twenty.
-    """
-
-    level: str
-    kind: str
-    text: str
-    sources: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What was seen of one picture."""
-
-    source: str
-    split: str
-    label: str
-    size: tuple[int, int]
-    grey: bool
-    pixels: str
-    shape: int
-
-
 def examine(root: str | Path, *, on_progress: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Examine all splits of a dataset of class folders, idx, CIFAR, npz, or of boxes.
+    """Examine all splits of a dataset of class folders, idx, CIFAR, npz, of boxes, or of masks.
 
     Args:
         root: Its folder.
@@ -70,8 +33,12 @@ def examine(root: str | Path, *, on_progress: Callable[[int, int], None] | None 
     Raises:
         DataError: No dataset at all.
     """
+    root = Path(root)
+    if (format := mask_format(root)) is not None:  # first: images/ beside labels/ would pass for YOLO's boxes
+        boxes = _boxes(root, list_splits(root, format="voc")) if (root / "Annotations").is_dir() else []
+        return examine_masks(root, format, on_progress=on_progress) + boxes
     try:
-        return _boxes(Path(root), list_splits(root))
+        return _boxes(root, list_splits(root))
     except DataError:  # no layout of boxes: whose folders would pass for classes
         splits = list_class_splits(root)
     findings: list[Finding] = []
@@ -93,7 +60,7 @@ def examine(root: str | Path, *, on_progress: Callable[[int, int], None] | None 
                 seen.append(_look(dataset, name, i))
             except ImageError as error:
                 findings.append(Finding("error", "unreadable", f"{error.got}", (dataset.source(i),)))
-    return [*findings, *_names(sets), *_sizes(seen), *_copies(seen)]
+    return [*findings, *_names(sets), *_sizes(seen), *copies(seen)]
 
 
 def _boxes(root: Path, splits: list[str]) -> list[Finding]:
@@ -112,23 +79,15 @@ def _boxes(root: Path, splits: list[str]) -> list[Finding]:
             except ImageError as error:
                 findings.append(Finding("error", "unreadable", error.got, (str(sample.image),)))
                 continue
-            seen.append(Looked(str(sample.image), split, "", image.shape[:2], False, *_digests(image)))
-    return [*findings, *_copies(seen)]
+            seen.append(Looked(str(sample.image), split, "", image.shape[:2], False, *digests(image)))
+    return [*findings, *copies(seen)]
 
 
 def _look(dataset: ClassDataset, split: str, index: int) -> Looked:
     image = dataset.image(index)
     grey = bool((image == image[..., :1]).all())
     label = dataset.names[dataset.labels[index]]
-    return Looked(dataset.source(index), split, label, image.shape[:2], grey, *_digests(image))
-
-
-def _digests(image: NDArray[np.uint8]) -> tuple[str, int]:
-    """Return the digest of a picture's pixels, and the 64 signs of its horizontal differences at 8 x 9."""
-    digest = hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
-    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (9, 8), interpolation=cv2.INTER_AREA).astype(int)
-    signs = np.packbits((small[:, 1:] > small[:, :-1]).ravel())
-    return digest, int.from_bytes(signs.tobytes(), "big")
+    return Looked(dataset.source(index), split, label, image.shape[:2], grey, *digests(image))
 
 
 def _counts(split: str, dataset: ClassDataset) -> list[Finding]:
@@ -158,7 +117,7 @@ def _sizes(seen: list[Looked]) -> list[Finding]:
     findings = []
     tiny = [look.source for look in seen if min(look.size) < SMALL]
     if tiny:
-        findings.append(_finding("note", "tiny", f"{len(tiny)} pictures with a side below {SMALL} pixels", tiny))
+        findings.append(finding("note", "tiny", f"{len(tiny)} pictures with a side below {SMALL} pixels", tiny))
     shapes = Counter(look.size for look in seen)
     if len(shapes) > 1:
         (low, high) = min(min(shape) for shape in shapes), max(max(shape) for shape in shapes)
@@ -166,37 +125,5 @@ def _sizes(seen: list[Looked]) -> list[Finding]:
         findings.append(Finding("note", "mixed sizes", text))
     grey = [look.source for look in seen if look.grey]
     if 0 < len(grey) < len(seen):
-        findings.append(_finding("note", "mixed modes", f"{len(grey)} of {len(seen)} pictures are grey", grey))
+        findings.append(finding("note", "mixed modes", f"{len(grey)} of {len(seen)} pictures are grey", grey))
     return findings
-
-
-def _copies(seen: list[Looked]) -> list[Finding]:
-    findings = []
-    exact = _groups((look.pixels, look) for look in seen)
-    for kind, level, differ in (
-        ("shared between splits", "error", lambda looks: len({look.split for look in looks}) > 1),
-        ("one picture, two labels", "error", lambda looks: len({look.label for look in looks}) > 1),
-        ("duplicates", "note", lambda looks: len({look.split for look in looks}) == 1),
-    ):
-        groups = [looks for looks in exact if differ(looks)]
-        if groups:
-            sources = [" = ".join(look.source for look in looks) for looks in groups]
-            findings.append(_finding(level, kind, f"{len(groups)} pictures stand in more than one place", sources))
-    near = [g for g in _groups((look.shape, look) for look in seen) if len({look.split for look in g}) > 1]
-    near = [looks for looks in near if len({look.pixels for look in looks}) > 1 and looks[0].shape]
-    if near:
-        sources = [" ~ ".join(look.source for look in looks[:2]) for looks in near]
-        text = f"{len(near)} pictures look like one of another split: copies in another size, or much alike"
-        findings.append(_finding("note", "alike between splits", text, sources))
-    return findings
-
-
-def _groups(pairs: Iterable[tuple[object, Looked]]) -> list[list[Looked]]:
-    found: dict[object, list[Looked]] = defaultdict(list)
-    for key, look in pairs:
-        found[key].append(look)
-    return [looks for looks in found.values() if len(looks) > 1]
-
-
-def _finding(level: str, kind: str, text: str, sources: list[str]) -> Finding:
-    return Finding(level, kind, text, tuple(sources[:20]))
