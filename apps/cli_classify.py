@@ -48,6 +48,7 @@ def train(
     views: Annotated[str | None, _option("views", "one, or flip: average with the mirror image.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Of the network's last layers.", show_default="its own")] = None,
     widths: Annotated[str | None, typer.Option(help="Of small's groups, as 64,128.", show_default="its own")] = None,
+    depth: Annotated[int | None, typer.Option(help="Convolutions of small's groups.", show_default="2")] = None,
     mean: Annotated[
         str | None, typer.Option(help="Of each channel, as 0.5,0.5,0.5.", show_default="the data's")
     ] = None,
@@ -71,6 +72,7 @@ def train(
     weight_decay: Annotated[float | None, _option("weight_decay", "L2; not on norms and biases.")] = None,
     ema_decay: Annotated[float | None, _option("ema_decay", "Of the averaged weights; 0 for none.")] = None,
     clip_norm: Annotated[float | None, _option("clip_norm", "Longest gradient; 0 for no clipping.")] = None,
+    monitor: Annotated[str | None, _option("monitor", "Decides the best epoch; loss is training's.")] = None,
     patience: Annotated[int | None, _option("patience", "Stop after so many epochs without progress; 0 never.")] = None,
     precision: Annotated[str | None, _option("precision", "fp32, bf16 or fp16.")] = None,
     device: Annotated[str | None, _option("device", "auto, cpu or cuda.")] = None,
@@ -89,12 +91,12 @@ def train(
     asked = {
         "classifier": given(
             network=network, image_size=image_size, channels=channels, views=views, mean=mean, std=std, dropout=dropout,
-            widths=widths
+            widths=widths, depth=depth,
         ),
         "data": given(weights=weights, val_split=val_split),
         "fit": given(
             augmentation=augmentation, smoothing=smoothing, class_weights=class_weights, l1=l1,
-            train_layers=train_layers, body_rate=body_rate, epochs=epochs, batch_size=batch_size,
+            train_layers=train_layers, body_rate=body_rate, monitor=monitor, epochs=epochs, batch_size=batch_size,
             learning_rate=learning_rate,
             optimizer=optimizer, momentum=momentum, schedule=schedule, warmup_epochs=warmup_epochs,
             final_factor=final_factor,
@@ -221,7 +223,7 @@ def classifier_for(weights: str | None, make: dict[str, Any]) -> Classifier:
     for name in ("mean", "std"):
         if name in make:
             make[name] = numbers(name, make[name])
-    own = {name: make.pop(name) for name in ("dropout", "widths") if name in make}
+    own = {name: make.pop(name) for name in ("dropout", "widths", "depth") if name in make}
     if "widths" in own:
         own["widths"] = [int(width) for width in numbers("widths", own["widths"])]
     if own:

@@ -1,8 +1,10 @@
 """LeNet-5 exactly as in 1998, and the networks for small pictures."""
 
+import pytest
 import torch
 from torch import nn
 
+from striate.core.checks import UsageError
 from striate.core.models import summarize
 from striate.core.models.lenet import DIGITS, TABLE_I, LeNet5
 from striate.core.models.small import Mlp, SmallNet
@@ -72,3 +74,14 @@ def test_weights_of_a_linear_classifier_are_templates() -> None:
         network.layers[0].bias.zero_()
     image = templates[2] / templates[2].norm()
     assert network(image[None]).argmax() == 2
+
+
+def test_a_residual_of_two_in_each_group() -> None:
+    network = SmallNet(widths=(8, 16), depth=3).eval()
+    group, x = network.group2, torch.randn(2, 8, 10, 10)
+    before = group.act1(group.norm1(group.pool(group.conv1(x))))
+    expected = torch.nn.functional.silu(group.norm3(group.conv3(group.act2(group.norm2(group.conv2(before))))) + before)
+    torch.testing.assert_close(group(x), expected)
+    assert sum(p.numel() for p in SmallNet(depth=3).parameters()) == 3_190_466
+    with pytest.raises(UsageError, match="a depth of 2 or 3 convolutions in a group; got 4"):
+        SmallNet(depth=4)
