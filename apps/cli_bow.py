@@ -59,6 +59,7 @@ def train(
     level_weights: Annotated[str | None, _option("level_weights", "equal or lazebnik.")] = None,
     region: Annotated[str | None, _option("region", "Normalization of a cell: none, l1, l2, root, power.")] = None,
     whole: Annotated[str | None, _option("whole", "Normalization of the picture's vector, likewise.")] = None,
+    views: Annotated[str | None, _option("views", "one, or flip: the mean with the mirror image's.")] = None,
     decider: Annotated[str | None, _option("decider", "svm or nearest.")] = None,
     kernel: Annotated[
         str | None, _option("kernel", "linear, intersection, chi2, chi2-additive, chi2-map or rbf.")
@@ -80,7 +81,8 @@ def train(
 
     asked = given(
         describer=describer, encoder=encoder, words=words, samples=samples, pyramid=pyramid,
-        level_weights=level_weights, region=region, whole=whole, decider=decider, kernel=kernel, c=c, seed=seed,
+        level_weights=level_weights, region=region, whole=whole, views=views, decider=decider, kernel=kernel,
+        c=c, seed=seed,
         describer_options=given(step=step, bin_sizes=sizes(bin_sizes), colour=colour, position=position) or None,
         encoder_options=given(components=components) or None,
         decider_options=given(neighbours=neighbours, metric=metric) or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from .descriptors import Describer, Descriptors
 from .encoder import Encoder
+from .normalization import normalize
 from .pyramid import Pyramid
 
 Floats = NDArray[np.float32]
+VIEWS = ("one", "flip")
 
 
 class Bag:
@@ -25,11 +28,14 @@ class Bag:
         pyramid: The cells.
         region: Normalization of each cell's vector; see `normalization.normalize`.
         whole: Normalization of all of them in a row.
+        views: "one", or "flip" for the mean over the picture and its mirror image.
     """
 
-    def __init__(self, describer: Describer, encoder: Encoder, pyramid: Pyramid, *, region: str, whole: str) -> None:
+    def __init__(
+        self, describer: Describer, encoder: Encoder, pyramid: Pyramid, *, region: str, whole: str, views: str = "one"
+    ) -> None:
         self.describer, self.encoder, self.pyramid = describer, encoder, pyramid
-        self.region, self.whole = region, whole
+        self.region, self.whole, self.views = region, whole, views
 
     @property
     def width(self) -> int:
@@ -44,19 +50,28 @@ class Bag:
             DataError: Descriptors with NaN.
             ModelError: The encoder is not fitted.
         """
-        return self.of(self.describer.describe(image))
+        return self.of(self.describe(image))
 
-    def of(self, descriptors: Descriptors) -> Floats:
-        """Return the vector of a picture's descriptors, float32 (width,); errors as `vector`."""
-        pooled = self.encoder.encode(descriptors, self.pyramid.regions(descriptors))
-        return np.ascontiguousarray(self.pyramid.join(pooled, region=self.region, whole=self.whole), np.float32)
+    def describe(self, image: NDArray[np.uint8]) -> list[Descriptors]:
+        """Return the descriptors of each view of a picture, its own first; errors as `vector`."""
+        mirrored = [np.ascontiguousarray(image[:, ::-1])] if self.views == "flip" else []
+        return [self.describer.describe(view) for view in (image, *mirrored)]
+
+    def of(self, views: Sequence[Descriptors]) -> Floats:
+        """Return the vector of the descriptors of each view, float32 (width,); errors as `vector`."""
+        rows = []
+        for descriptors in views:
+            pooled = self.encoder.encode(descriptors, self.pyramid.regions(descriptors))
+            rows.append(self.pyramid.join(pooled, region=self.region, whole=self.whole))
+        vector = rows[0] if len(rows) == 1 else normalize(np.sum(rows, 0)[None], self.whole)[0]
+        return np.ascontiguousarray(vector, np.float32)
 
     def options(self) -> dict[str, Any]:
         """Return what the bag was made with, as JSON has it."""
         return {
             "describer": [type(self.describer).__name__, self.describer.keywords()],
             "encoder": [type(self.encoder).__name__, self.encoder.keywords()],
-            "pyramid": [self.pyramid.layout, self.pyramid.weights, self.region, self.whole],
+            "pyramid": [self.pyramid.layout, self.pyramid.weights, self.region, self.whole, self.views],
         }
 
     def digest(self) -> str:

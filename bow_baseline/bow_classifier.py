@@ -42,6 +42,7 @@ class BowClassifier:
         level_weights: "equal" or "lazebnik".
         region: Normalization of each cell's vector; None is "power" for "vlad" and "fisher", else "none".
         whole: Normalization of the picture's vector; None is "l2" for "llc", "vlad" and "fisher", else "l1".
+        views: "one", or "flip" for the mean of the picture's vector and its mirror image's.
         decider: "svm", or "nearest" for k-nearest neighbours.
         decider_options: Other keywords of `svm.KernelSvm` or `nearest.NearestPictures`.
         kernel: The SVM's; None is "chi2-map" for "hard", "soft" and "grid", else "linear".
@@ -49,13 +50,12 @@ class BowClassifier:
         seed: Of everything.
 
     Attributes:
-        bag_: Makes the vector of a picture; None before `fit` or `load`.
-        decider_: Names the vector's class; None before.
+        bag_, decider_: Make a picture's vector and name its class; None before `fit` or `load`.
         figures_: What `fit` found, for people: pictures, descriptors, C, cross-validated top1, seconds of each stage.
 
     Example:
-        >>> BowClassifier(encoder="llc", words=256).config()["pyramid"]
-        '1x1+2x2+4x4'
+        >>> BowClassifier(encoder="llc", words=256).config()["words"]
+        256
     """
 
     task = "bow"
@@ -74,6 +74,7 @@ class BowClassifier:
         level_weights: str = "equal",
         region: str | None = None,
         whole: str | None = None,
+        views: str = "one",
         decider: str = "svm",
         decider_options: Mapping[str, Any] | None = None,
         kernel: str | None = None,
@@ -84,7 +85,8 @@ class BowClassifier:
         self.describer, self.describer_options = describer, describer_options
         self.encoder, self.words, self.encoder_options, self.samples = encoder, words, encoder_options, samples
         self.pyramid, self.level_weights, self.region, self.whole = pyramid, level_weights, region, whole
-        self.decider, self.decider_options, self.kernel, self.c, self.seed = decider, decider_options, kernel, c, seed
+        self.views, self.decider, self.decider_options = views, decider, decider_options
+        self.kernel, self.c, self.seed = kernel, c, seed
         self.bag_: Bag | None = None
         self.decider_: Decider | None = None
         self.figures_: dict[str, Any] = {}
@@ -170,8 +172,7 @@ class BowClassifier:
             channels: As `predict`'s.
             jobs: As `fit`'s.
         """
-        rows = self._of_each(sources, channels, jobs, lambda vectors: self._trained()[1].predict_proba(vectors))
-        return rows.astype(np.float32)
+        return self._of_each(sources, channels, jobs, lambda v: self._trained()[1].predict_proba(v)).astype(np.float32)
 
     def decision_function(
         self, sources: list[Source], *, channels: str = "rgb", jobs: int | None = None
@@ -295,6 +296,5 @@ class BowClassifier:
 
     def _trained(self) -> tuple[Bag, Decider]:
         if self.bag_ is None or self.decider_ is None:
-            expected, got = "a classifier that was trained", "one that was not"
-            raise ModelError(expected, got, "call fit, load or from_pretrained")
+            raise ModelError("a classifier that was trained", "one that was not", "call fit, load or from_pretrained")
         return self.bag_, self.decider_

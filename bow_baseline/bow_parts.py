@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.checks import ModelError, UsageError, positive, unknown
-from .bag import Bag
+from .bag import VIEWS, Bag
 from .descriptors import DESCRIBERS, Describer
 from .encoding import ENCODERS, make_encoder
 from .nearest import NearestPictures
@@ -38,6 +38,7 @@ def make_bag(config: Mapping[str, Any]) -> Bag:
         ("encoder", encoder, ENCODERS),
         ("region", region or "none", KINDS),
         ("whole", whole or "none", KINDS),
+        ("views", config["views"], VIEWS),
     )
     for kind, name, known in choices:
         if name not in known:
@@ -50,6 +51,7 @@ def make_bag(config: Mapping[str, Any]) -> Bag:
         Pyramid(layout=config["pyramid"], weights=config["level_weights"]),
         region=region or ("power" if encoder in GRADIENTS else "none"),
         whole=whole or ("l1" if encoder in HISTOGRAMS else "l2"),
+        views=config["views"],
     )
 
 

@@ -123,19 +123,21 @@ def explain(
 
     With an additive kernel on a histogram of words the score is intercept + a sum over words and cells, and what a word
     adds in a cell is shared out among the descriptors that count for it there, by how much they do (pooled by sum) or
-    to the one that is largest (by max). Otherwise cells of a grid are left out one by one.
+    to the one that is largest (by max). Otherwise, and with a mirrored view, cells of a grid are left out one by one.
     """
-    descriptors = bag.describer.describe(image)
+    views = bag.describe(image)
+    descriptors = views[0]
     words = bag.encoder.words_of(descriptors) if len(descriptors) else np.zeros(0, np.int64)
-    vector = bag.of(descriptors)
+    vector = bag.of(views)
     score = float(decider.scores(vector[None])[0, class_id])
-    if isinstance(decider, KernelSvm) and decider.additive and isinstance(bag.encoder, WordEncoder):
+    encoder = bag.encoder if len(views) == 1 else None
+    if isinstance(decider, KernelSvm) and decider.additive and isinstance(encoder, WordEncoder):
         method, base = EXACT, decider.intercept(class_id)
-        shares = _shared_out(bag, bag.encoder, descriptors, decider.contributions(vector, class_id))
+        shares = _shared_out(bag, encoder, descriptors, decider.contributions(vector, class_id))
     else:
         method = LEFT_OUT
         base = float(decider.scores(np.zeros_like(vector)[None])[0, class_id])
-        shares = _left_out(bag, decider, descriptors, class_id, score)
+        shares = _left_out(bag, decider, views, class_id, score)
     heat = _spread(shares, descriptors)
     places = descriptors.centres, descriptors.radii, shares.astype(np.float32)
     return Explanation(label, class_id, score, base, words, *places, heat, method, source)
@@ -169,18 +171,24 @@ def _entries(codes: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[
 
 
 def _left_out(
-    bag: Bag, decider: KernelSvm | NearestPictures, descriptors: Descriptors, class_id: int, score: float
+    bag: Bag, decider: KernelSvm | NearestPictures, views: list[Descriptors], class_id: int, score: float
 ) -> NDArray[np.float64]:
-    """Return what the score loses without each cell's descriptors, shared out among them: (n,)."""
-    height, width = descriptors.size
-    columns, rows = ((descriptors.centres + 0.5) / (width, height) * GRID).astype(np.int64).clip(0, GRID - 1).T
-    cells = rows * GRID + columns
-    found = np.zeros(len(descriptors))
-    for cell in np.unique(cells):
-        inside = cells == cell
-        without = float(decider.scores(bag.of(descriptors.subset(~inside))[None])[0, class_id])
+    """Return what the score loses without each cell's descriptors, in all views, shared out among its own: (n,)."""
+    cells = [_cells(view, mirrored) for view, mirrored in zip(views, (False, True), strict=False)]
+    found = np.zeros(len(views[0]))
+    for cell in np.unique(cells[0]):
+        kept = [view.subset(places != cell) for view, places in zip(views, cells, strict=True)]
+        without = float(decider.scores(bag.of(kept)[None])[0, class_id])
+        inside = cells[0] == cell
         found[inside] = (score - without) / inside.sum()
     return found
+
+
+def _cells(descriptors: Descriptors, mirrored: bool) -> NDArray[np.int64]:
+    """Return the number of the grid's cell that each descriptor lies in, as the picture stands: (n,)."""
+    height, width = descriptors.size
+    columns, rows = ((descriptors.centres + 0.5) / (width, height) * GRID).astype(np.int64).clip(0, GRID - 1).T
+    return rows * GRID + (GRID - 1 - columns if mirrored else columns)
 
 
 def _spread(shares: NDArray[np.float64], descriptors: Descriptors) -> Floats:

@@ -65,7 +65,7 @@ def test_a_descriptor_says_what_the_score_loses_in_a_linear_machine_without_norm
     found, described = model.explain(image, "down"), model.bag_.describer.describe(image)
     for i in (0, 5, len(described) - 1):
         rest = described.subset(np.arange(len(described)) != i)
-        score = model.decider_.scores(model.bag_.of(rest)[None])[0, 1]
+        score = model.decider_.scores(model.bag_.of([rest])[None])[0, 1]
         assert found.contributions[i] == pytest.approx(found.score - score, abs=1e-4)
     np.testing.assert_array_equal(found.words, model.bag_.encoder.words_of(described))
     np.testing.assert_array_equal(found.centres, described.centres)
@@ -95,11 +95,24 @@ def test_without_a_sum_over_words_cells_are_left_out(options: dict) -> None:
     assert found.method == "leave-one-cell-out"
     cells = ((described.centres + 0.5) / 40 * GRID).astype(int)
     first = (cells == cells[0]).all(1)
-    without = model.decider_.scores(model.bag_.of(described.subset(~first))[None])[0, 1]
+    without = model.decider_.scores(model.bag_.of([described.subset(~first)])[None])[0, 1]
     assert found.contributions[first].sum() == pytest.approx(found.score - without, abs=1e-5)
     blank = np.zeros((40, 40, 3), np.uint8)
     assert found.base == pytest.approx(model.decider_.scores(np.zeros((1, model.bag_.width), np.float32))[0, 1])
     assert np.isfinite(model.explain(blank).heat).all()
+
+
+def test_a_mirrored_view_loses_the_same_place() -> None:
+    model, image = classifier(encoder="hard", views="flip"), pictures(seed=7).image(1)
+    own, mirrored = model.bag_.describe(image)
+    found, turned = model.explain(image, "down"), model.explain(np.ascontiguousarray(image[:, ::-1]), "down")
+    assert found.method == "leave-one-cell-out"
+    np.testing.assert_allclose(model.bag_.vector(image), model.bag_.of([mirrored, own]), atol=1e-7)
+    assert found.score == pytest.approx(turned.score, abs=1e-6)
+    places = (((view.centres + 0.5) / 40 * GRID).astype(int) for view in (own, mirrored))
+    first, other = ((cell == (x, 2)).all(1) for cell, x in zip(places, (1, GRID - 2), strict=True))
+    without = model.decider_.scores(model.bag_.of([own.subset(~first), mirrored.subset(~other)])[None])[0, 1]
+    assert found.contributions[first].sum() == pytest.approx(found.score - without, abs=1e-5)
 
 
 def test_two_classes_are_each_others_opposite() -> None:
