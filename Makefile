@@ -9,13 +9,16 @@ LINK := build/links/striate
 # One file stays in one process (tests/conftest.py): the detector that test_detector.py trains is trained once.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --dist loadgroup
 
-.PHONY: help app test check test-gpu sanitize bench lock clean
+.PHONY: help app compare test check test-gpu sanitize bench lock clean
 
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 app: $(STAMP)  ## the demo at http://localhost:8501 (another port: make app PORT=8600)
 	.venv/bin/striate app --port $(PORT)
+
+compare: $(STAMP)  ## bags of words against networks on a rendered set: runs/compare/small/report.html
+	.venv/bin/striate compare --out runs/compare/small
 
 test: $(STAMP)  ## the tests that need no GPU: CPU and compile tiers, then kernels under Triton's interpreter
 	$(PYTEST) -n $(WORKERS) -m "not kernel and not gpu"

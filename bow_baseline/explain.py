@@ -159,7 +159,7 @@ def _shared_out(
             np.maximum.at(best, words, amounts)
             amounts = (amounts == best[words]) & (amounts > 0)  # equal ones share
         total = np.bincount(words, amounts, minlength=encoder.width)
-        each = np.divide(cell, total, out=np.zeros_like(total), where=total != 0)
+        each = np.divide(cell, total, out=np.zeros(len(total)), where=total != 0)  # no entries: total is int64
         np.add.at(found, numbers[rows], each[words] * amounts)
     return found
 

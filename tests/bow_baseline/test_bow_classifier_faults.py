@@ -28,7 +28,7 @@ def trained() -> BowClassifier:
         ({"describer_options": {"stride": 3}}, "options of the describer 'dense'; .*stride"),
         ({"describer_options": {"step": 0}}, "step to be a positive number"),
         ({"encoder": "fischer"}, "did you mean 'fisher'"),
-        ({"encoder_options": {"sharpness": 3}}, "keywords of the encoder 'hard'; .*sharpness"),
+        ({"encoder_options": {"sharpness": 3}}, "keywords of the encoder 'fisher'; .*sharpness"),
         ({"encoder": "grid", "words": 8}, "keywords of the encoder 'grid'; .*words"),
         ({"words": 0}, "words to be a positive number"),
         ({"samples": 0}, "samples to be a positive number"),

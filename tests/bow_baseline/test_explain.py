@@ -102,6 +102,15 @@ def test_without_a_sum_over_words_cells_are_left_out(options: dict) -> None:
     assert np.isfinite(model.explain(blank).heat).all()
 
 
+def test_cells_without_descriptors_say_nothing() -> None:
+    model = classifier(encoder="hard", pyramid="1x1+4x4")
+    small = pictures(seed=7).image(1)[:24, :24]
+    found = model.explain(small, "down")
+    cells = model.bag_.pyramid.regions(model.bag_.describer.describe(small))
+    assert any(len(np.flatnonzero(cell) if cell.dtype == bool else cell) == 0 for cell in cells)
+    assert found.contributions.sum(dtype=float) == pytest.approx(found.score - found.base, abs=2e-5)
+
+
 def test_a_mirrored_view_loses_the_same_place() -> None:
     model, image = classifier(encoder="hard", views="flip"), pictures(seed=7).image(1)
     own, mirrored = model.bag_.describe(image)

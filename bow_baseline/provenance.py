@@ -1,0 +1,43 @@
+"""Which versions and which code figures were computed with."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("striate", "numpy", "opencv-python-headless", "scikit-learn", "torch")
+ROOMS = ("core", "bow_baseline")
+AFTER = frozenset(
+    f"{name}.py"
+    for name in (
+        "charts", "curves", "disagreements", "figures", "provenance", "report", "report_html", "report_tables",
+        "results", "statistics", "summary",
+    )
+)  # fmt: skip
+"""Files of this room that only draw conclusions from answers: a change in them makes no answer stale."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of the packages and of our own code that answers may depend on."""
+    found = {"python": platform.python_version(), "code": code_digest()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # OpenCV comes under several names
+            found[package] = "not installed under this name"
+    return found
+
+
+@cache
+def code_digest(root: Path = ROOT) -> str:
+    """Return a digest of the source that trains and answers, 16 digits: in a clone the version says too little."""
+    digest = hashlib.sha256()
+    for room in ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            if room != "bow_baseline" or path.name not in AFTER:
+                digest.update(f"{path.relative_to(root).as_posix()} ".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
