@@ -14,7 +14,18 @@ import typer
 
 from .. import __version__
 from ..core.checks import StriateError, UsageError, unknown
-from . import cli_app, cli_bench, cli_classify, cli_detect, cli_doctor, cli_info, cli_weights
+from . import (
+    cli_app,
+    cli_bench,
+    cli_bow,
+    cli_classify,
+    cli_compare,
+    cli_detect,
+    cli_doctor,
+    cli_info,
+    cli_segment,
+    cli_weights,
+)
 from .console import INTERRUPTED, RUNTIME_ERROR, exit_code, note, show_error
 from .groups import Group
 
@@ -24,13 +35,16 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Computer vision from the first convolution up: train, measure and use classifiers and detectors.",
+    help="Computer vision from the first convolution up: train, measure and use classifiers, detectors and segmenters.",
     epilog="Exit codes: 0 ok, 1 runtime, 2 usage, 3 data or picture, 4 model, 5 export, 130 interrupted.",
 )
 app.add_typer(cli_detect.app, name="detect")
 app.add_typer(cli_classify.app, name="classify")
+app.add_typer(cli_segment.app, name="segment")
+app.add_typer(cli_bow.app, name="bow")
 app.add_typer(cli_weights.app, name="weights")
 app.add_typer(cli_bench.app, name="bench")
+app.command("compare")(cli_compare.compare)
 app.command("doctor")(cli_doctor.doctor)
 app.command("info")(cli_info.info)
 app.command("app")(cli_app.serve)

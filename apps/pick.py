@@ -42,7 +42,7 @@ def gallery(samples: Sequence[Sample] = SAMPLES) -> None:
     with st.container(horizontal=True, gap="small"):
         for entry in samples:
             with st.container(width=TILE, gap="xsmall"):
-                _tile(entry)
+                _tile(entry, _chosen(samples))
 
 
 def uploader() -> None:
@@ -56,15 +56,15 @@ def uploader() -> None:
     )
 
 
-def picture() -> Picture:
-    """Return the uploaded picture, or else the chosen sample.
+def picture(samples: Sequence[Sample] = SAMPLES) -> Picture:
+    """Return the uploaded picture, or else the chosen one of `samples`, to begin with the first.
 
     Raises:
         ImageError: the uploaded bytes are no picture within the loader's limits.
     """
     upload = st.session_state.get(_upload_key())
     if upload is None:
-        entry = sample(_chosen())
+        entry = sample(_chosen(samples))
         return Picture(entry.key, entry.file_name, entry.image(), entry.key)
     data = upload.getvalue()
     key = hashlib.sha256(data).hexdigest()
@@ -78,9 +78,9 @@ def picture() -> Picture:
     return kept
 
 
-def _tile(entry: Sample) -> None:
+def _tile(entry: Sample, key: str) -> None:
     st.image(thumbnail(entry.key), alt=entry.alt, width="stretch")
-    chosen = _chosen() == entry.key and not _has_upload()
+    chosen = entry.key == key and not _has_upload()
     st.button(
         entry.title,
         key=f"sample-{entry.key}",
@@ -92,10 +92,10 @@ def _tile(entry: Sample) -> None:
     )
 
 
-def _chosen() -> str:
-    known = {entry.key for entry in SAMPLES}
+def _chosen(samples: Sequence[Sample]) -> str:
+    known = {entry.key for entry in samples}
     wanted = st.session_state.get("sample") or st.query_params.get("sample")
-    return wanted if wanted in known else SAMPLES[0].key
+    return wanted if wanted in known else samples[0].key
 
 
 def _choose(key: str) -> None:

@@ -91,6 +91,44 @@ def classify_command(weights: str) -> str:
     return shlex.join(["striate", "classify", "predict", "picture.png", "--weights", weights])
 
 
+def segment_python(
+    picture: Picture, weights: str, options: dict[str, Any], objects: dict[str, Any] | None, *, blue: bool = False
+) -> str:
+    """Write the program that finds what the page shows."""
+    lines = ["from striate.segmentation import Segmenter"]
+    if picture.sample:
+        lines.insert(0, "from striate.apps.samples import sample")
+    if objects is not None:
+        lines.append("from striate.segmentation.counting import objects_of")
+    source = f"sample({picture.sample!r}).image()" if picture.sample else repr(picture.name)
+    if blue:
+        lines.append("from striate.segmentation.stains import haematoxylin")
+        if not picture.sample:
+            lines.insert(0, "from striate.core.images import load_image")
+        source = f"haematoxylin({source if picture.sample else f'load_image({source})'})"
+    keywords = "".join(f", {name}={value!r}" for name, value in options.items())
+    lines += ["", f"segmenter = Segmenter.from_pretrained({weights!r})"]
+    lines += [f"found = segmenter.predict({source}{keywords})", "print(found.summary())"]
+    if objects is not None:
+        asked = "".join(f", {name}={value!r}" for name, value in objects.items())
+        lines.append(f'print(len(objects_of(found{asked})), "objects")')
+    return "\n".join(lines)
+
+
+def segment_command(
+    picture: Picture, weights: str, options: dict[str, Any], objects: dict[str, Any] | None, *, blue: bool = False
+) -> str:
+    """Write the commands that find what the page shows."""
+    first = "striate samples --out samples\n" if picture.sample else ""
+    path = f"samples/{picture.name}" if picture.sample else picture.name
+    words = ["striate", "segment", "predict", path, "--weights", weights, *(f"--{name}" for name in options)]
+    if objects is not None:
+        asked = {"of": objects["name"], **{k.replace("_", "-"): v for k, v in objects.items() if k != "name"}}
+        words += ["--instances", *(str(word) for name, value in asked.items() for word in (f"--{name}", value))]
+    blue_only = ["--haematoxylin"] if blue else []
+    return first + shlex.join([*words, *blue_only, "--out", "found", "--overlay", "--csv"])
+
+
 def mosaic(maps: NDArray[np.float32], columns: int = 8, most: int = 64) -> NDArray[np.uint8]:
     """Lay maps (K, H, W) side by side as one grey picture; each spans black to white by itself."""
     maps = maps[:most]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..core.classifier import Classifier
     from ..core.estimator import Estimator
     from ..detection import Detections, Detector
+    from ..segmentation import LabelMap, Segmenter
 
 MAX_MODELS = 3  # a shipped detector takes about 15 MB in memory; three leave room to compare two of one's own
 
@@ -78,6 +79,24 @@ def detect(
         return model.predict(image, confidence=confidence, iou_threshold=iou_threshold, classes=classes)
 
 
+def segmenter(weights: str) -> Segmenter:
+    """Return the segmenter for a name or a path; as `detector`, but to predict use `segment`."""
+    return _model(weights, "segment")
+
+
+def segment(image: NDArray[np.uint8], weights: str, *, flip: bool = False) -> LabelMap:
+    """Give a class to every pixel, waiting for the turn of this visitor.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        weights: Name or path of the weights.
+        flip: Average with the mirror image.
+    """
+    model = segmenter(weights)
+    with _inference:
+        return model.predict(image, flip=flip)
+
+
 def warm_up() -> None:
     """Do what the first visitor would wait for: import torch, render the samples, load the first model and try it."""
     from .models import choices
@@ -111,6 +130,10 @@ def _load(path: str, task: str, size: int, mtime_ns: int) -> Estimator:
         from ..core.classifier import Classifier
 
         return Classifier.load(path)
+    if task == "segment":
+        from ..segmentation import Segmenter
+
+        return Segmenter.load(path)
     from ..detection import Detector
 
     return Detector.load(path)

@@ -54,4 +54,6 @@ GOALS = (
     Goal("C3", "CPU encoding, 2,000 descriptors, 1,000 words", "FLANN", 1.8, 2.1),
     Goal("C4", "CPU NMS, 1,000 boxes", "cv2.dnn.NMSBoxes", 0.8, 1.0),
     Goal("C5", "CPU training, one epoch of fit()", "by hand", 0.97, 1.0),
+    Goal("C6", "CPU segmentation, predict() at 360x480", "ONNX Runtime", 0.9, 1.0),
+    Goal("C7", "CPU figures of segmentation masks", "torchmetrics", 1.0, 5.0),
 )

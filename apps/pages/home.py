@@ -21,6 +21,8 @@ st.logo(LOGO, size="large")
 PAGES = [
     st.Page("detect.py", title="Detect", icon=":material/select_all:", url_path="detect", default=True),
     st.Page("classify.py", title="Classify", icon=":material/draw:", url_path="classify"),
+    st.Page("segment.py", title="Segment", icon=":material/texture:", url_path="segment"),
+    st.Page("compare.py", title="Compare", icon=":material/balance:", url_path="compare"),
 ]
 
 st.navigation(PAGES, position="top").run()

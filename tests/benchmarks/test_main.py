@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from striate.benchmarks import __main__ as program
-from striate.benchmarks import cpu, kernels, rivals, tasks, whole_networks
+from striate.benchmarks import cpu, kernels, rivals, segmentation, tasks, whole_networks
 from striate.benchmarks.harness import Differs
 from striate.tests.benchmarks.test_harness import ROW
 
@@ -57,6 +57,7 @@ def test_the_program_ends_with_an_error_where_a_case_failed(only, monkeypatch, c
 def test_every_subject_names_its_cases_once(monkeypatch) -> None:
     monkeypatch.setattr(rivals, "find_spec", lambda package: True)
     monkeypatch.setattr(cpu.torch, "set_num_threads", lambda threads: None)
-    for subject in (program.ceilings, cpu.parts, kernels.parts, rivals.parts, tasks.parts, whole_networks.parts):
+    others = (cpu.parts, kernels.parts, rivals.parts, segmentation.parts, tasks.parts, whole_networks.parts)
+    for subject in (program.ceilings, *others):
         names = [name for name, _ in subject("run", 1)]
         assert len(set(names)) == len(names) >= 2

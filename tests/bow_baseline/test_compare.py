@@ -45,7 +45,11 @@ def test_answers_are_the_models_own() -> None:
     model = contender.fit(TRAIN, 0)
     np.testing.assert_array_equal(results.probabilities("whole")[0], model.predict_proba(list(TEST.pictures)))
     seen: list[np.ndarray] = []
-    keep = lambda image, severity, rng: seen.append(image) or image  # noqa: E731
+
+    def keep(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
+        seen.append(image)
+        return image
+
     again = Comparison([contender], corruptions={"as it is": keep}, severities=(1,)).run(TRAIN, TEST)
     np.testing.assert_array_equal(again.probabilities("whole", None, "as it is", 1), again.probabilities("whole"))
     assert len(seen) == len(TEST) + 1  # the first picture tells whether the corruption is a known one

@@ -74,8 +74,12 @@ def test_a_severity_that_does_not_exist(name: str) -> None:
         corrupted(CORRUPTIONS[name], name, IMAGE, 6, 0)
 
 
+def as_floats(image, severity, rng):
+    return image / 255
+
+
 def test_what_a_corruption_of_ones_own_must_give() -> None:
     with pytest.raises(DataError, match="from the corruption 'half'; got uint8"):
         corrupted(lambda image, severity, rng: image[::2], "half", IMAGE, 1, 0)
     with pytest.raises(DataError, match="got float64"):
-        corrupted(lambda image, severity, rng: image / 255, "floats", IMAGE, 1, 0)
+        corrupted(as_floats, "floats", IMAGE, 1, 0)
