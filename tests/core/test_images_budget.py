@@ -14,7 +14,7 @@ from PIL import Image
 
 from striate.core.checks import ImageError
 from striate.core.decode import Budget, decode
-from striate.core.images import image_size, load_image
+from striate.core.images import MAX_BYTES, MAX_PIXELS, image_size, load_image
 
 
 def encoded(picture: Image.Image, format: str, **options: object) -> bytes:
@@ -87,16 +87,15 @@ def test_the_same_picture_without_the_bomb_loads() -> None:
     assert load_image(scan_bomb(3, 200)).shape == (200, 200, 3)
 
 
-def test_a_late_picture_is_refused_even_where_decoding_cannot_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_picture_is_refused_even_where_decoding_cannot_be_interrupted() -> None:
     data = encoded(Image.new("RGB", (60, 60)), "WEBP")
 
     def slow(picture: Image.Image, name: str) -> np.ndarray:
         time.sleep(0.3)
         return np.asarray(picture)
 
-    monkeypatch.setattr("striate.core.decode.pixels_of", slow)
     with pytest.raises(ImageError, match=r"decodes within 0\.2 s"):
-        load_image(data, max_seconds=0.2)
+        decode(data, Budget(MAX_PIXELS, MAX_BYTES, time.monotonic() + 0.2, 0.2), "it", slow)
     assert load_image(data).shape == (60, 60, 3)
 
 
