@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .descriptors import Describer, Descriptors
 from .encoder import Encoder
 from .normalization import normalize
+from .provenance import versions
 from .pyramid import Pyramid
 
 Floats = NDArray[np.float32]
@@ -62,9 +63,8 @@ class Bag:
         rows = []
         for descriptors in views:
             pooled = self.encoder.encode(descriptors, self.pyramid.regions(descriptors))
-            rows.append(self.pyramid.join(pooled, region=self.region, whole=self.whole))
-        vector = rows[0] if len(rows) == 1 else normalize(np.sum(rows, 0)[None], self.whole)[0]
-        return np.ascontiguousarray(vector, np.float32)
+            rows.append(self.pyramid.join(pooled, region=self.region, whole="none"))
+        return np.ascontiguousarray(normalize(np.mean(rows, 0)[None], self.whole)[0], np.float32)
 
     def options(self) -> dict[str, Any]:
         """Return what the bag was made with, as JSON has it."""
@@ -75,8 +75,8 @@ class Bag:
         }
 
     def digest(self) -> str:
-        """Return the SHA-256 of all options and all that the encoder learned: equal digests make equal vectors."""
-        found = hashlib.sha256(json.dumps(self.options(), sort_keys=True).encode())
+        """Return the SHA-256 of options, versions and all that the encoder learned: equal ones make equal vectors."""
+        found = hashlib.sha256(json.dumps([self.options(), versions()], sort_keys=True).encode())
         for name, array in sorted(self.encoder.arrays().items()):
             found.update(f"{name} {array.dtype} {array.shape}".encode())
             found.update(np.ascontiguousarray(array).tobytes())

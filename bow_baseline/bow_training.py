@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.arrays import read_npz
 from ..core.atomic import atomic_write
-from ..core.checks import DataError, unknown
+from ..core.checks import DataError, ImageError, unknown
 from ..core.class_metrics import class_figures
 from ..core.datasets.class_folders import check_unreadable
 from ..core.datasets.classes import ClassDataset, from_arrays
@@ -27,6 +27,7 @@ from ..core.images import Source
 from .bag import Bag
 from .extraction import Extracted, Pictures, check_folder, content, extract, sample
 from .nearest import NearestPictures
+from .provenance import versions
 from .svm import KernelSvm
 
 STAGES = 3
@@ -186,9 +187,12 @@ def _fit_words(bag: Bag, sources: Pictures, samples: int, seed: int, jobs: int |
 
 
 def _words_key(bag: Bag, sources: Pictures, samples: int, seed: int) -> str:
-    found = hashlib.sha256(json.dumps([bag.options(), samples, seed], sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps([bag.options(), versions(), samples, seed], sort_keys=True).encode())
     for source in sources:
-        found.update(hashlib.sha256(content(source)).digest())
+        try:
+            found.update(hashlib.sha256(content(source)).digest())
+        except ImageError:  # `extract` comes to it and names it
+            found.update(b"unreadable")
     return found.hexdigest()
 
 

@@ -22,7 +22,7 @@ from .fitting import Fitting, Run
 from .provenance import versions
 from .results import Results
 from .splits import check_classes, readable
-from .statistics import LEVEL, RESAMPLES
+from .statistics import LEVEL, RESAMPLES, check_level
 
 Attack = Callable[[Any, NDArray[np.uint8], int, np.random.Generator], NDArray[np.uint8]]
 """(model, picture, its class id, generator) -> picture uint8 of the same size that the model may get wrong."""
@@ -96,6 +96,7 @@ class Comparison:
             raise UsageError("severities from 1 to 5", repr(self.severities), "choose among those")
         for name, value in (("attacked", attacked), ("resamples", resamples)):
             positive(name, value)
+        check_level(level)
 
     def run(
         self, train: ClassDataset, test: ClassDataset, *, on_progress: Callable[[Stage], None] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.checks import CheckpointError
 from ..core.datasets.classes import ClassDataset
 from .cells import Cells, key_of
 from .contender import SUFFIX, Contender, stored_size
@@ -73,7 +74,13 @@ class Fitting:
         if run.contender.load is None or self.cells.folder is None:
             return None
         path = self.cells.path(key, SUFFIX)
-        return run.contender.load(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return run.contender.load(path)
+        except CheckpointError as error:
+            self.cells.notices.append(f"model {path.name} is damaged ({error.got}) and is trained again")
+            return None
 
     def _fit(self, run: Run, identity: dict[str, Any], key: str) -> Any:
         pictures = some_per_class(self.train, run.per_class, run.seed)

@@ -40,6 +40,8 @@ def occlusion_map(
     for name, value in (("window", window), ("step", step)):
         if not 0 < value <= 1:
             raise UsageError(f"{name} above 0 and at most 1", repr(value), "it is a share of the shorter side")
+    if step > window:
+        raise UsageError(f"a step of at most the window, {window}", repr(step), "or pixels between are never covered")
     height, width = image.shape[:2]
     side, pace = max(1, round(min(height, width) * window)), max(1, round(min(height, width) * step))
     corners = [(top, left) for top in _starts(height, side, pace) for left in _starts(width, side, pace)]

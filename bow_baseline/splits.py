@@ -33,6 +33,8 @@ def train_and_test(
         DataError: No such split, or other faults of the dataset.
         UsageError: A share outside (0, 1).
     """
+    if split == "train":
+        raise UsageError("a split to measure on", "'train', which is trained on", "choose another, or leave it out")
     train, splits = load_classes(data, "train"), list_class_splits(data)
     chosen = split or next((name for name in ("test", "val") if name in splits), None)
     if chosen is not None:

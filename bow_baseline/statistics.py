@@ -145,10 +145,15 @@ def interval(mean: float, draws: NDArray[np.float64], level: float = LEVEL) -> I
     Raises:
         UsageError: A level outside (0, 1).
     """
-    if not 0 < level < 1:
-        raise UsageError("a level between 0 and 1", repr(level), "pass 0.95, say")
+    check_level(level)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(mean), float(low), float(high))
+
+
+def check_level(level: float) -> None:
+    """Raise a UsageError unless a level of confidence lies between 0 and 1."""
+    if not 0 < level < 1:
+        raise UsageError("a level between 0 and 1", repr(level), "pass 0.95, say")
 
 
 def paired_difference(

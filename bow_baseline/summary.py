@@ -9,6 +9,7 @@ from .curves import Crossing, Curve, curve_crossings, learning_curves
 from .disagreements import Disagreement, disagreements
 from .figures import Attacked, Pair, Robustness, Row, attacks, duel, pairs, robustness, table
 from .results import Results
+from .statistics import LEVEL
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Summary:
         attacks: Likewise.
         duel: The two whose disagreements are shown; None for a single contender.
         disagreements: Between those two.
+        level: Of the intervals; 1 - level is the p below which two are told apart.
     """
 
     table: list[Row]
@@ -34,6 +36,7 @@ class Summary:
     attacks: list[Attacked]
     duel: tuple[str, str] | None
     disagreements: list[Disagreement]
+    level: float = LEVEL
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -54,10 +57,13 @@ class Summary:
         ends = sorted(
             100 * (end if pair.first == first else -end) for end in (pair.difference.low, pair.difference.high)
         )
+        # McNemar's p alone speaks of the trained models: of two equal ones it tells 15 % apart where trainings vary.
+        apart = pair.p_holm < 1 - self.level and (ends[0] > 0 or ends[1] < 0)
+        ours = "these trainings" if len(best.per_seed) > 1 else "this one training of each"
         return (
             f"{first} is {100 * gap:.1f} points ahead of {second} (interval {ends[0]:.1f} to {ends[1]:.1f}; "
-            f"McNemar's exact p {p_text(pair.p_holm)} after Holm): these pictures "
-            f"{'tell' if pair.p_holm < 0.05 else 'do not tell'} the two apart."
+            f"McNemar's exact p {p_text(pair.p_holm)} after Holm): these pictures and {ours} "
+            f"{'tell' if apart else 'do not tell'} the two apart."
         )
 
 
@@ -82,6 +88,7 @@ def summarize(results: Results, *, between: tuple[str, str] | None = None, count
         attacks(results),
         two,
         [] if two is None else disagreements(results, *two, count=count),
+        results.config["level"],
     )
 
 

@@ -160,7 +160,8 @@ def mini_batches(rows: Any, centroids: NDArray[Any], size: int, rng: np.random.G
         moved = counts > 0
         centroids[moved] += (sums - counts[:, None] * centroids)[moved] / seen[moved, None]
         lost = np.flatnonzero(seen == 0)
-        centroids[lost] = batch[_farthest(squared, len(lost))]
+        far = batch[_farthest(squared, len(lost))]
+        centroids[lost[: len(far)]] = far  # a batch may have fewer rows than there are empty words
     return centroids
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from striate.bow_baseline.compare import Comparison, Stage, first_of_each
-from striate.bow_baseline.contender import Contender
+from striate.bow_baseline.contender import SUFFIX, Contender
+from striate.bow_baseline.contenders import make_contender
 from striate.bow_baseline.corruptions import CORRUPTIONS
 from striate.bow_baseline.splits import train_and_test
 from striate.bow_baseline.summary import summarize
@@ -122,6 +123,16 @@ def test_a_damaged_cell_is_named_and_measured_again(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:40])
     results = comparison.run(TRAIN, TEST)
     assert any("is damaged" in notice for notice in results.cells.notices)
+    assert len(results.fitting.fitted) == 1
+
+
+def test_a_damaged_model_is_named_and_trained_again(tmp_path: Path) -> None:
+    mlp = make_contender("linear", epochs=1, least_steps=0)
+    Comparison([mlp], cache=tmp_path).run(TRAIN, TEST)
+    (kept,) = tmp_path.rglob(f"*{SUFFIX}")
+    kept.write_bytes(kept.read_bytes()[:-5])
+    results = Comparison([mlp], cache=tmp_path, corruptions=SOME, severities=(1,)).run(TRAIN, TEST)
+    assert any("is damaged" in notice and "trained again" in notice for notice in results.cells.notices)
     assert len(results.fitting.fitted) == 1
 
 

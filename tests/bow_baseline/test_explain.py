@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.bow_baseline.bag import Bag
 from striate.bow_baseline.bow_classifier import BowClassifier
 from striate.bow_baseline.explain import GRID
 from striate.bow_baseline.kernels import KERNELS
+from striate.bow_baseline.normalization import KINDS
 from striate.core.checks import UsageError
 from striate.core.images import save_image
 from striate.tests.bow_baseline.test_bow_classifier import SMALL, pictures
@@ -109,6 +111,16 @@ def test_cells_without_descriptors_say_nothing() -> None:
     cells = model.bag_.pyramid.regions(model.bag_.describer.describe(small))
     assert any(len(np.flatnonzero(cell) if cell.dtype == bool else cell) == 0 for cell in cells)
     assert found.contributions.sum(dtype=float) == pytest.approx(found.score - found.base, abs=2e-5)
+
+
+@pytest.mark.parametrize("whole", KINDS)
+def test_a_symmetric_picture_is_the_mean_of_its_views(whole: str) -> None:
+    half = pictures(seed=7).image(1)[:, :20]
+    image = np.ascontiguousarray(np.concatenate([half, half[:, ::-1]], 1))
+    bag = classifier(encoder="hard", pyramid="1x1", whole=whole).bag_
+    one = bag.vector(image)
+    bag = Bag(bag.describer, bag.encoder, bag.pyramid, region=bag.region, whole=whole, views="flip")
+    np.testing.assert_allclose(bag.vector(image), one, atol=1e-3 * float(np.abs(one).max()))
 
 
 def test_a_mirrored_view_loses_the_same_place() -> None:

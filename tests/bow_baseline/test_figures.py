@@ -1,5 +1,7 @@
 """Figures of a comparison, computed once more by hand; disagreements and what is said of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from striate.bow_baseline.corruptions import CORRUPTIONS
 from striate.bow_baseline.disagreements import answer, disagreements
 from striate.bow_baseline.figures import duel
 from striate.bow_baseline.results import Results
-from striate.bow_baseline.statistics import mcnemar, paired_difference
+from striate.bow_baseline.statistics import Interval, mcnemar, paired_difference
 from striate.bow_baseline.summary import p_text, summarize
 from striate.core.checks import DataError, UsageError
 from striate.tests.bow_baseline.stand_ins import bands, means
@@ -111,4 +113,11 @@ def test_the_verdict_says_who_is_ahead(results: Results) -> None:
     assert p_text(0.25) == "= 0.250"
     alone = summarize(Comparison([means("one")[0]]).run(TRAIN, TEST))
     assert alone.verdict().startswith("one: accuracy 0.")
+    told = summarize(results, count=0)
+    shown = next(pair for pair in told.pairs if {pair.first, pair.second} == set(told.duel))
+    pair = replace(shown, p_holm=0.01, difference=Interval(0.02, -0.01, 0.05))
+    assert "do not tell the two apart" in replace(told, pairs=[pair]).verdict()  # trainings vary that much
+    sure = replace(pair, difference=Interval(0.02, 0.01, 0.05))
+    assert "do not tell" not in replace(told, pairs=[sure]).verdict()
+    assert "do not tell" in replace(told, pairs=[sure], level=0.999).verdict()
     assert (alone.pairs, alone.disagreements) == ([], [])

@@ -49,6 +49,8 @@ def test_every_pixel_is_covered(shape: tuple[int, int]) -> None:
 def test_windows_that_cannot_be(options: dict) -> None:
     with pytest.raises(UsageError, match="above 0 and at most 1"):
         occlusion_map(Corner(), picture(), 0, **options)
+    with pytest.raises(UsageError, match=r"a step of at most the window, 0\.25; got 0\.5"):
+        occlusion_map(Corner(), picture(), 0, window=0.25, step=0.5)
 
 
 def test_paint_is_orange_above_and_blue_below_nothing() -> None:

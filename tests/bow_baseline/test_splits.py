@@ -28,6 +28,11 @@ def test_given_splits_are_taken(tmp_path: Path) -> None:
     assert [len(part) for part in train_and_test(tmp_path, split="val")] == [12, 6]
 
 
+def test_the_training_split_is_nothing_to_measure_on(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a split to measure on; got 'train', which is trained on"):
+        train_and_test(as_folders(bands(10), tmp_path), split="train")
+
+
 def test_small_training_sets_lie_within_larger_ones() -> None:
     data = bands(9)
     few, more = (some_per_class(data, count, seed=4) for count in (2, 5))

@@ -144,6 +144,11 @@ def test_the_seed_decides() -> None:
     assert not np.array_equal(again[0], again[2])
 
 
+def test_rows_that_are_all_the_same_leave_words_empty() -> None:
+    found = Vocabulary(words=50).fit(np.zeros((8195, 8), np.float32))  # the last batch has fewer rows than empty words
+    assert (found.centroids_ == 0).all()
+
+
 @pytest.mark.parametrize("k", [1, 5])
 def test_several_nearest(k: int) -> None:
     rows, centroids = blobs(300), blobs(50, seed=1)
