@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import DataError, ImageError
+from ..checks import DataError, ImageError, unknown
 from ..images import image_size
 from . import coco
 from .mask_files import IGNORE
@@ -49,15 +49,16 @@ class Region:
 
 @dataclass(frozen=True)
 class Regions:
-    """All objects of a picture of `size` (height, width)."""
+    """All objects of a picture of `size` (height, width), and the class of what lies outside them."""
 
     size: tuple[int, int]
     regions: list[Region] = field(default_factory=list)
+    outside: int = 0
 
     def ids(self) -> NDArray[np.uint8]:
         """Draw them: class ids, uint8 (H, W)."""
         drawn = [(region.inside(self.size), region.class_id) for region in self.regions]
-        mask = np.zeros(self.size, np.uint8)
+        mask = np.full(self.size, self.outside, np.uint8)
         for inside, class_id in sorted(drawn, key=lambda pair: -int(pair[0].sum())):
             mask[inside] = class_id
         return mask
@@ -68,7 +69,7 @@ class Regions:
             (r.class_id, [points.tolist() for points in r.polygons], json.dumps(r.runs, default=str))
             for r in self.regions
         ]
-        return repr((self.size, parts)).encode()
+        return repr((self.size, self.outside, parts)).encode()
 
 
 def read_polygons(
@@ -85,11 +86,15 @@ def read_polygons(
         categories = sorted((int(entry["id"]), str(entry["name"])) for entry in content["categories"])
         own = [name for _, name in categories if name != BACKGROUND]
         known = tuple(names) if names is not None else (BACKGROUND, *own)
-        class_ids = {key: _class_id(name, own, known) for key, name in categories}
+        for name in names or ():
+            if name not in (BACKGROUND, *own):
+                raise unknown("class", name, (BACKGROUND, *own), DataError)
+        class_ids = {key: _class_id(name, known) for key, name in categories}
         entries = {int(entry["id"]): entry for entry in content["images"]}
         faults: list[Fault] = []
         objects = _objects(content, entries, class_ids, path, faults)
-        pictures, masks = _pictures(coco.picture_folders(root, path, split), entries, objects, faults)
+        outside = _class_id(BACKGROUND, known)
+        pictures, masks = _pictures(coco.picture_folders(root, path, split), entries, objects, outside, faults)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, DataError):
             raise
@@ -112,10 +117,11 @@ def refuse(faults: list[Fault], on_fault: str) -> None:
         raise DataError(first.expected, first.got + more, f"{first.fix}, or pass on_fault='leave_out'")
 
 
-def _class_id(name: str, own: list[str], known: tuple[str, ...]) -> int:
+def _class_id(name: str, known: tuple[str, ...]) -> int:
+    """Return the number of a class; one that is not asked for is ignored, the background too."""
     if name in known:
         return known.index(name)
-    return 0 if name == BACKGROUND else IGNORE
+    return IGNORE
 
 
 def _objects(
@@ -160,7 +166,11 @@ def _region(value: object, class_id: int) -> Region | None:
 
 
 def _pictures(
-    folders: list[Path], entries: dict[int, Any], objects: dict[int, list[Region]], faults: list[Fault]
+    folders: list[Path],
+    entries: dict[int, Any],
+    objects: dict[int, list[Region]],
+    outside: int,
+    faults: list[Fault],
 ) -> tuple[list[Path], list[Regions]]:
     """Find the pictures; those that are missing, unreadable or of another size than stated go to `faults`."""
     pictures, masks = [], []
@@ -180,5 +190,5 @@ def _pictures(
             faults.append(Fault("size mismatch", str(path), wrong))
             continue
         pictures.append(path)
-        masks.append(Regions(size, objects[image_id]))
+        masks.append(Regions(size, objects[image_id], outside))
     return pictures, masks

@@ -35,7 +35,10 @@ def decode_runs(runs: dict[str, Any]) -> NDArray[np.bool_]:
         counts = runs["counts"]
         numbers = _numbers(counts) if isinstance(counts, str | bytes) else np.array(counts, np.int64)
         good = height > 0 and width > 0 and height * width <= MAX_PIXELS
-        good = good and numbers.ndim == 1 and bool((numbers >= 0).all()) and int(numbers.sum()) == height * width
+        # Bounded first: a sum of counts near 2^62 wraps to any size, and repeating them would write past the mask.
+        good = good and numbers.ndim == 1 and len(numbers) <= 2 * height * width + 2
+        good = good and bool(((numbers >= 0) & (numbers <= height * width)).all())
+        good = good and int(numbers.sum()) == height * width
     except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
         got = f"{type(error).__name__} {error}"
         raise DataError("run lengths with size and counts", got, "export the annotations again") from error

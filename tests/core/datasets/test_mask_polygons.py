@@ -54,6 +54,13 @@ def test_names_choose_categories_and_the_others_are_ignored(coco: Callable[..., 
     dataset = load_masks(coco(annotations=[entry([SQUARE])]), "train", names=("background", "dot"))
     assert dataset.counts() == {"background": 7200, "dot": 0}
     assert (dataset.mask(0) == 255).sum() == 800
+    turned = load_masks(dataset.root, "train", names=("cell", "background"))
+    assert turned.counts() == {"cell": 800, "background": 7200}
+    alone = load_masks(dataset.root, "train", names=("dot", "cell"))  # no class for what lies outside: ignored
+    assert alone.counts() == {"dot": 0, "cell": 800}
+    assert (alone.mask(0) == 255).sum() == 7200
+    with pytest.raises(DataError, match=r"class to be one of background, cell, dot; got 'sell'; did you mean 'cell'"):
+        load_masks(dataset.root, "train", names=("background", "sell"))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools under NumPy 2

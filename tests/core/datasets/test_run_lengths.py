@@ -40,6 +40,7 @@ def test_pycocotools_writes_and_reads_the_same(name: str) -> None:
         ({"size": [2, 2]}, "with size and counts; got KeyError"),
         ({"size": [2, 2], "counts": [1, 2]}, r"add up to height \* width; got 2 counts"),
         ({"size": [2, 2], "counts": [5, -1]}, "add up"),
+        ({"size": [10, 10], "counts": [2**62] * 4 + [100]}, "add up"),  # a sum that wraps to 100
         ({"size": [10**6, 10**6], "counts": [10**12]}, "add up"),
         ({"size": [2, 2], "counts": "\x01"}, "character 1 in counts"),
         ({"size": [2, 2], "counts": "o"}, "IndexError"),
