@@ -51,6 +51,7 @@ def train(
         str | None, typer.Option(help="Of an FCN; `striate info` lists them.", show_default=BACKBONE)
     ] = None,
     size: Annotated[str | None, typer.Option(help="Of the pyramid, n or s.", show_default=SIZE)] = None,
+    fine: Annotated[bool | None, typer.Option("--fine", help="The pyramid to half the picture's size.")] = None,
     image_size: Annotated[
         str | None, typer.Option(help="Part that is cut out of pictures, height first.", show_default=SIDES)
     ] = None,
@@ -94,7 +95,7 @@ def train(
     At the end comes figures.json, what the best weights reach on the pictures to judge by.
     """
     asked = {
-        "segmenter": given(network=network, backbone=backbone, size=size, image_size=image_size, mean=mean, std=std),
+        "segmenter": given(network=network, backbone=backbone, size=size, fine=fine, image_size=image_size, mean=mean, std=std),
         "data": given(weights=weights, classifier=classifier, val_split=val_split),
         "fit": given(
             augmentation=augmentation, loss=loss, balance=balance, monitor=monitor, epochs=epochs,
@@ -146,8 +147,9 @@ def segmenter_for(weights: str | None, make: dict[str, Any]) -> Segmenter:
             make[name] = numbers(name, make[name])
     if "image_size" in make:
         make["image_size"] = sides("image-size", make["image_size"])
-    if "size" in make:
-        make["options"] = {"size": make.pop("size")}
+    own = {name: make.pop(name) for name in ("size", "fine") if name in make}
+    if own:
+        make["options"] = own
     return Segmenter(**make)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -44,7 +43,7 @@ class Step(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """(N, C, H, W), H and W multiples of 32 -> scores (N, classes, H / 4, W / 4).
+    """(N, C, H, W), H and W multiples of 32 -> scores (N, classes, H / scale, W / scale), scale 4 or, if fine, 2.
 
     A residual network to stride 32, spatial pyramid pooling for context (windows, not the whole map: what a pixel sees
     is bounded, so that tiles and whole pictures agree), then a ladder by addition (Lin et al. 2017; Orsic et al. 2019,
@@ -54,6 +53,7 @@ class Pyramid(nn.Module):
         classes: Number of classes.
         in_channels: Of the pictures.
         size: A key of `SIZES`.
+        fine: One more step of the ladder, to 1/2, for what is two or three pixels wide.
 
     Raises:
         UsageError: An unknown size.
@@ -62,9 +62,8 @@ class Pyramid(nn.Module):
     head = "classes"
     stride = 32
     least = 32
-    scale = 4
 
-    def __init__(self, classes: int, in_channels: int = 3, size: str = "s") -> None:
+    def __init__(self, classes: int, in_channels: int = 3, size: str = "s", fine: bool = False) -> None:
         super().__init__()
         if size not in SIZES:
             raise unknown("size", size, SIZES)
@@ -75,20 +74,22 @@ class Pyramid(nn.Module):
             for before, after, count in zip(channels, channels[1:], residuals, strict=False)
         )
         self.context = SpatialPyramidPooling(channels[4])
-        below = (channels[4], *decoder)
-        self.steps = nn.ModuleList(Step(below[i], channels[3 - i], decoder[i]) for i in range(3))
-        self.classes = Conv2d(decoder[2], classes, 1)
+        self.scale = 2 if fine else 4
+        rungs = (channels[4], *decoder, channels[0])[: 5 if fine else 4]
+        self.steps = nn.ModuleList(
+            Step(below, beside, out) for below, beside, out in zip(rungs, channels[3::-1], rungs[1:], strict=False)
+        )
+        self.classes = Conv2d(rungs[-1], classes, 1)
         nn.init.constant_(self.classes.bias, -math.log(classes))  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the scores."""
-        x, maps = self.stem(images), []
+        x = self.stem(images)
+        maps = [x]
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return self.classes(self._up(self.context(x), maps[:3]))
-
-    def _up(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        for step, beside in zip(self.steps, reversed(maps), strict=True):
+        x = self.context(x)
+        for step, beside in zip(self.steps, maps[3::-1], strict=False):
             x = step(x, beside)
-        return x
+        return self.classes(x)

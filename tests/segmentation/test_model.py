@@ -51,6 +51,18 @@ def test_sizes_are_what_they_say() -> None:
     assert {size: round(count / 1e6, 1) for size, count in counts.items()} == {"n": 0.6, "s": 3.2}
 
 
+def test_a_fine_pyramid_scores_at_half_the_size_and_sees_the_stem() -> None:
+    torch.manual_seed(0)
+    network = Pyramid(3, size="n", fine=True).eval()
+    assert network.scale == 2
+    seen = []
+    network.steps[3].lateral.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    x = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert network(x).shape == (1, 3, 32, 48)
+        torch.testing.assert_close(seen[0], network.stem(x))
+
+
 def test_what_a_pixel_sees_is_bounded() -> None:
     """No layer averages over the whole picture, or tiles could not agree with it."""
     torch.manual_seed(0)
