@@ -95,7 +95,9 @@ def train(
     At the end comes figures.json, what the best weights reach on the pictures to judge by.
     """
     asked = {
-        "segmenter": given(network=network, backbone=backbone, size=size, fine=fine, image_size=image_size, mean=mean, std=std),
+        "segmenter": given(
+            network=network, backbone=backbone, size=size, fine=fine, image_size=image_size, mean=mean, std=std
+        ),
         "data": given(weights=weights, classifier=classifier, val_split=val_split),
         "fit": given(
             augmentation=augmentation, loss=loss, balance=balance, monitor=monitor, epochs=epochs,
