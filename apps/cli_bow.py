@@ -78,7 +78,9 @@ def train(
 ) -> None:
     """Train a bag of words: best.safetensors, figures.json and config.json are written into a new run folder."""
     from ..bow_baseline import BowClassifier
+    from ..bow_baseline.options import check_jobs
 
+    check_jobs(jobs)
     asked = given(
         describer=describer, encoder=encoder, words=words, samples=samples, pyramid=pyramid,
         level_weights=level_weights, region=region, whole=whole, views=views, decider=decider, kernel=kernel,

@@ -26,6 +26,11 @@ LEVEL = defaults("bow_baseline/statistics.py", "interval")["level"]
 RESAMPLES = defaults("bow_baseline/statistics.py", "resampled_means")["resamples"]
 SPLIT = defaults("bow_baseline/splits.py", "train_and_test")
 CONFIG = "config.json"
+SAVED: dict[str, type] = {
+    "data": str, "contenders": list, "seeds": str, "per_class": str, "corruptions": str, "severities": str,
+    "split": str, "test_share": float, "between": str, "shared": str, "most": str, "level": float, "resamples": int,
+}  # fmt: skip
+"""What a report's config.json holds about the command."""
 SMALL_ASKED = {"per_class": "5,15", "seeds": "0,1", "corruptions": ALL, "severities": "2,4"}
 """What is asked about the rendered set where nothing else is said; on other data the defaults of the options hold."""
 
@@ -64,6 +69,14 @@ def compare(
         str | None,
         typer.Option(help="Whose disagreements are shown, as bow,cnn.", show_default="the best of two kinds"),
     ] = None,
+    shared: Annotated[
+        str | None,
+        typer.Option(help="Pictures that are in both sets: refuse, drop or keep.", show_default="refuse"),
+    ] = None,
+    most: Annotated[
+        str | None,
+        typer.Option(help="Pictures a class, on average, to train on and to measure on, as 40,20.", show_default=NONE),
+    ] = None,
     level: Annotated[float | None, typer.Option(help="Of the intervals.", show_default=LEVEL)] = None,
     resamples: Annotated[int | None, typer.Option(help="Draws of the bootstrap.", show_default=RESAMPLES)] = None,
     cache: Annotated[
@@ -80,7 +93,7 @@ def compare(
     asked = given(
         data=None if data is None else str(data), contenders=contender, seeds=seeds, per_class=per_class,
         corruptions=corruptions, severities=severities, split=split, test_share=test_share, between=between,
-        level=level, resamples=resamples,
+        shared=shared, most=most, level=level, resamples=resamples,
     )  # fmt: skip
     if config is not None:
         asked = {**_saved(config), **asked}
@@ -99,9 +112,9 @@ def _run(asked: dict[str, Any], small: bool, cache: Path | None, folder: Path) -
     """Compare and write the report."""
     from ..bow_baseline.compare import Comparison
     from ..bow_baseline.report import write_report
-    from ..bow_baseline.summary import summarize
+    from ..bow_baseline.summary import check_between, summarize
 
-    options: dict[str, Any] = given(level=asked.get("level"), resamples=asked.get("resamples"))
+    options: dict[str, Any] = given(**{name: asked.get(name) for name in ("level", "resamples", "shared")})
     if "severities" in asked:
         options["severities"] = parse_numbers("severities", asked["severities"])
     comparison = Comparison(
@@ -113,14 +126,17 @@ def _run(asked: dict[str, Any], small: bool, cache: Path | None, folder: Path) -
         **options,
     )
     two = _between(asked.get("between"))
-    train, test = pictures(asked.get("data"), split=asked.get("split"), test_share=asked.get("test_share"))
+    if two is not None:
+        check_between(two, [one.name for one in comparison.contenders])
+    part = {"split": asked.get("split"), "test_share": asked.get("test_share")}
+    train, test = pictures(asked.get("data"), **part, most=parse_numbers("most", asked.get("most", NONE)))
     for line in [*train.report, *test.report]:
         note(line)
     results = comparison.run(train, test, on_progress=_tell)
     summary = summarize(results, between=two)
     title = f"Comparison on {'rendered scenes' if small else Path(asked['data']).name}"
     report = write_report(results, summary, folder, title=title, about={"command": asked})
-    for line in results.cells.notices:
+    for line in [*results.notices, *results.cells.notices]:
         note(line)
     return summary, results, report
 
@@ -165,8 +181,18 @@ def _saved(path: Path) -> dict[str, Any]:
         DataError: the file is no report's config.json.
     """
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))["command"]
-        return dict(saved)
+        saved = dict(json.loads(path.read_text(encoding="utf-8"))["command"])
+        wrong = [name for name, value in saved.items() if not _fits(value, SAVED[name])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         fix = f"pass the {CONFIG} of a folder that `striate compare` wrote"
         raise DataError(f"the {CONFIG} of a report", f"{path}: {error!r}", fix) from error
+    if wrong:
+        got = ", ".join(f"{name}: {saved[name]!r}" for name in wrong)
+        raise DataError(f"options in {path} as `striate compare` writes them", got, "correct them, or leave them out")
+    return saved
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is list:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from .duel import RENDERED, parse_contender, parse_corruptions, pictures
+from .duel import as_command, as_python, compared
 
 if TYPE_CHECKING:
     from ..bow_baseline.compare import Stage
@@ -20,21 +20,32 @@ if TYPE_CHECKING:
     from ..bow_baseline.summary import Summary
 
 MOST_KEPT = 4
-MOST_PER_CLASS, MOST_TEST = 40, 20
-"""A visitor waits for the answer: of larger sets so many pictures of each class are taken."""
+MOST = (40, 20)
+"""A visitor waits for the answer: of larger sets so many pictures a class are trained on and measured on."""
 
 _running = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a visitor asked for: a set, contenders, points of the learning curve, corruptions, a seed."""
+    """What a visitor asked for, as keywords of `duel.compared`."""
 
     data: str
     contenders: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
     per_class: tuple[int, ...] = ()
     corruptions: str = "none"
-    seed: int = 0
+    severities: tuple[int, ...] = (2, 4)
+    resamples: int = 2000
+    most: tuple[int, ...] = MOST
+
+    def python(self) -> str:
+        """Write the call that answers it."""
+        return as_python(asdict(self))
+
+    def command(self) -> str:
+        """Write the command that answers it."""
+        return as_command(asdict(self))
 
 
 def duel(asked: Asked, on_progress: Callable[[Stage], None] | None = None) -> tuple[Results, Summary]:
@@ -57,21 +68,4 @@ def decide(results: Results, name: str, image: NDArray[np.uint8]) -> Answer:
 
 @st.cache_resource(max_entries=MOST_KEPT, show_spinner=False)
 def _duel(asked: Asked, _on_progress: Callable[[Stage], None] | None) -> tuple[Results, Summary]:
-    from ..bow_baseline.compare import Comparison
-    from ..bow_baseline.splits import some_per_class
-    from ..bow_baseline.summary import summarize
-
-    small = asked.data == RENDERED
-    train, test = pictures(asked.data)
-    counts = (min(min(data.counts().values()), most) for data, most in ((train, MOST_PER_CLASS), (test, MOST_TEST)))
-    train, test = (some_per_class(data, count, 0) for data, count in zip((train, test), counts, strict=True))
-    comparison = Comparison(
-        [parse_contender(text, small) for text in asked.contenders],
-        seeds=(asked.seed,),
-        per_class=asked.per_class,
-        corruptions=parse_corruptions(asked.corruptions),
-        severities=(2, 4),
-        resamples=2000,
-    )
-    results = comparison.run(train, test, on_progress=_on_progress)
-    return results, summarize(results, count=2)
+    return compared(**asdict(asked), on_progress=_on_progress)

@@ -33,12 +33,15 @@ def table(rows: list[Row]) -> str:
         libraries = ", ".join(f"{name} {number}" for name, number in group[0].versions.items())
         parts.append(f"### {subject}\n\n{device}; {libraries}; commit {group[0].commit}; {run}; ")
         parts.append(f"load {min(loads)}-{max(loads)}\n\n")
-        parts.append("| case | candidate | threads | median ms | p10-p90 ms | rounds | speed |\n")
-        parts.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |\n")
+        peaks = any(row.peak_mb for row in group)  # only where a subject has some
+        parts.append("| case | candidate | threads | median ms | p10-p90 ms | rounds | speed |")
+        parts.append(" peak MB |\n" if peaks else "\n")
+        parts.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |" + (" ---: |\n" if peaks else "\n"))
         for row in group:
             speed = f"{base[row.case] / row.median_ms:.2f}" if row.case in base else "-"
             spread = f"{row.p10_ms:.2f}-{row.p90_ms:.2f}"
-            cells = (row.case, row.candidate, row.threads, f"{row.median_ms:.2f}", spread, row.rounds, speed)
+            cells = [row.case, row.candidate, row.threads, f"{row.median_ms:.2f}", spread, row.rounds, speed]
+            cells += [f"{row.peak_mb:.0f}" if row.peak_mb else "-"] if peaks else []
             parts.append("| " + " | ".join(str(cell) for cell in cells) + " |\n")
         parts.append("\n")
     return "".join(parts)

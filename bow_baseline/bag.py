@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .describing import describe
 from .descriptors import Describer, Descriptors
 from .encoder import Encoder
 from .normalization import normalize
@@ -56,7 +57,7 @@ class Bag:
     def describe(self, image: NDArray[np.uint8]) -> list[Descriptors]:
         """Return the descriptors of each view of a picture, its own first; errors as `vector`."""
         mirrored = [np.ascontiguousarray(image[:, ::-1])] if self.views == "flip" else []
-        return [self.describer.describe(view) for view in (image, *mirrored)]
+        return [describe(self.describer, view) for view in (image, *mirrored)]
 
     def of(self, views: Sequence[Descriptors]) -> Floats:
         """Return the vector of the descriptors of each view, float32 (width,); errors as `vector`."""

@@ -20,10 +20,11 @@ from ..core.history import Progress
 from ..core.images import Source, load_image
 from ..core.weights import resolve
 from .bag import Bag
-from .bow_parts import Decider, make_bag, make_decider, restored, tensors_of
-from .bow_training import dataset_of, learn, measure
+from .bow_parts import make_bag, make_decider, restored, tensors_of
+from .bow_training import Decider, dataset_of, learn, measure
 from .explain import Explanation, explain
 from .extraction import extract
+from .options import plain
 
 
 class BowClassifier:
@@ -95,7 +96,7 @@ class BowClassifier:
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's keywords with their values."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: plain(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
@@ -115,9 +116,8 @@ class BowClassifier:
             data: A dataset, the folder of one (its split "train" is taken), or pictures.
             labels: Class ids or names, where `data` are pictures; None else.
             cache: An existing folder, where vectors and words are kept by content, so that a training that was stopped
-                or differs in its decider alone is done again soon; memory then does not grow with the pictures. None
-                keeps nothing.
-            jobs: How many pictures at a time; None leaves it to `joblib.parallel_config`, and is one without it.
+                or differs in its decider alone is done again soon. None keeps nothing.
+            jobs: Pictures, then machines, at a time; None leaves it to `joblib.parallel_config`, and is one without it.
             on_progress: Called as pictures are encoded; the stages are counted as epochs.
 
         Raises:
@@ -249,7 +249,7 @@ class BowClassifier:
         return explain(bag, decider, image, class_id, self.names[class_id], path)
 
     def to(self, device: str | torch.device) -> BowClassifier:
-        """Look for nearest words on "cpu" or "cuda"; returns itself."""
+        """Look for nearest words on "cpu" or "cuda"; returns itself. A UsageError for "fisher", which has no words."""
         self._trained()[0].encoder.to(device)
         return self
 
@@ -278,11 +278,11 @@ class BowClassifier:
         tensors, meta = load_checkpoint(path, kind=cls.__name__)
         try:
             model = cls(**meta["config"])
-            bag, decider = restored(make_bag(model.config()), make_decider(model.config()), tensors, len(model.names))
-        except (TypeError, KeyError, ValueError) as error:
+            model.bag_, model.decider_ = restored(model.config(), tensors)
+            model.figures_ = dict(meta.get("figures", {}))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             expected = f"a {cls.__name__} checkpoint of this version"
             raise CheckpointError(expected, f"{path}: {error}", "update Striate, or save the model again") from error
-        model.bag_, model.decider_, model.figures_ = bag, decider, dict(meta.get("figures", {}))
         return model
 
     @classmethod

@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..core.checks import ModelError, UsageError, positive, unknown
+from ..core.checks import ModelError, UsageError, unknown
+from ..core.datasets.labels import check_names
 from .bag import VIEWS, Bag
+from .bow_training import Decider
 from .descriptors import DESCRIBERS, Describer
 from .encoding import ENCODERS, make_encoder
 from .nearest import NearestPictures
 from .normalization import KINDS
+from .options import text, whole_number
 from .pyramid import Pyramid
 from .svm import KernelSvm, check_options
 
-Decider = KernelSvm | NearestPictures
 DECIDERS: dict[str, type[KernelSvm] | type[NearestPictures]] = {"svm": KernelSvm, "nearest": NearestPictures}
 HISTOGRAMS = ("hard", "soft", "grid")
 """Encoders of counts, for which the sum of the histogram is 1 and the kernel one of histograms by default."""
@@ -41,13 +43,15 @@ def make_bag(config: Mapping[str, Any]) -> Bag:
         ("views", config["views"], VIEWS),
     )
     for kind, name, known in choices:
+        text(kind, name)
         if name not in known:
             raise unknown(kind, name, known)
-    positive("samples", config["samples"])
+    whole_number("samples", config["samples"])
+    whole_number("seed", config["seed"], least=0)
     words = {} if config["words"] is None else {"words": config["words"]}
     return Bag(
-        _make_describer(config["describer"], config["describer_options"] or {}),
-        make_encoder(encoder, **{**words, **(config["encoder_options"] or {})}),
+        _make_describer(config["describer"], _options(config, "describer_options")),
+        make_encoder(encoder, **{**words, **_options(config, "encoder_options")}),
         Pyramid(layout=config["pyramid"], weights=config["level_weights"]),
         region=region or ("power" if encoder in GRADIENTS else "none"),
         whole=whole or ("l1" if encoder in HISTOGRAMS else "l2"),
@@ -62,6 +66,7 @@ def make_decider(config: Mapping[str, Any]) -> Decider:
         UsageError: A name or option that does not exist, or a value out of range.
     """
     name = config["decider"]
+    text("decider", name)
     if name not in DECIDERS:
         raise unknown("decider", name, DECIDERS)
     own = {}
@@ -69,7 +74,7 @@ def make_decider(config: Mapping[str, Any]) -> Decider:
         own = {"kernel": "chi2-map" if config["encoder"] in HISTOGRAMS else "linear", "seed": config["seed"]}
     given = {key: config[key] for key in ("kernel", "c") if config[key] is not None}
     try:
-        decider = DECIDERS[name](**{**own, **given, **(config["decider_options"] or {})})
+        decider = DECIDERS[name](**{**own, **given, **_options(config, "decider_options")})
     except TypeError as error:
         fix = "see bow_baseline/svm.py and nearest.py; kernel and c are the SVM's"
         raise UsageError(f"options of the decider {name!r}", str(error), fix) from error
@@ -88,12 +93,17 @@ def tensors_of(bag: Bag, decider: Decider) -> dict[str, torch.Tensor]:
     }
 
 
-def restored(bag: Bag, decider: Decider, tensors: Mapping[str, torch.Tensor], classes: int) -> tuple[Bag, Decider]:
-    """Give a new bag and decider what `tensors_of` returned.
+def restored(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> tuple[Bag, Decider]:
+    """Make a bag and a decider of the keywords of `BowClassifier` and what `tensors_of` returned.
+
+    Nothing is made that is larger than what the tensors hold.
 
     Raises:
-        ModelError, DataError: Tensors that are missing, left over, or not those of these options.
+        UsageError, ModelError, DataError: Options that do not exist, or tensors that are missing, left over, or not
+            those of these options.
     """
+    check_names(config["names"])
+    bag, decider = make_bag(config), make_decider(config)
     parts: dict[str, dict[str, NDArray[Any]]] = {"encoder": {}, "decider": {}}
     for key, tensor in tensors.items():
         part, _, name = key.partition(".")
@@ -101,12 +111,20 @@ def restored(bag: Bag, decider: Decider, tensors: Mapping[str, torch.Tensor], cl
             raise ModelError("tensors of the encoder and the decider", repr(key), "save the model again")
         parts[part][name] = tensor.numpy()
     bag.encoder.restore(parts["encoder"])
-    decider.restore(parts["decider"], classes)
-    bag.vector(np.zeros((8, 8, 3), np.uint8))  # raises where the encoder learned other descriptors than are made now
+    decider.restore(parts["decider"], len(config["names"]))
     if bag.width != decider.n_features_in_:
         got = f"a decider of {decider.n_features_in_}"
         raise ModelError(f"a decider of {bag.width} numbers", got, "save the model again with its own options")
+    # now that the vector is as long as what the file holds: raises where the encoder learned other descriptors
+    bag.vector(np.zeros((8, 8, 3), np.uint8))
     return bag, decider
+
+
+def _options(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = config[name]
+    if found is not None and not isinstance(found, Mapping):
+        raise UsageError(f"{name} as keywords and values", repr(found), f'pass {name}={{"name": value}}')
+    return found or {}
 
 
 def _make_describer(name: str, options: Mapping[str, Any]) -> Describer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,14 +26,18 @@ from ..core.images import Source
 from .bag import Bag
 from .extraction import Extracted, Pictures, check_folder, content, extract, sample
 from .nearest import NearestPictures
+from .options import check_jobs
 from .provenance import versions
+from .room import let_go, room
 from .svm import KernelSvm
+from .word_encoding import WordEncoder
 
 STAGES = 3
 """Words, vectors, machines."""
 MOST_BYTES = 2**30
 """Of an encoder that was kept: 64,000 words of SIFT have 33 MB."""
 
+Decider = KernelSvm | NearestPictures
 OnProgress = Callable[[Progress], None] | None
 
 
@@ -72,7 +75,7 @@ class Report:
 
 def learn(
     bag: Bag,
-    decider: KernelSvm | NearestPictures,
+    decider: Decider,
     data: ClassDataset,
     *,
     samples: int,
@@ -90,8 +93,8 @@ def learn(
         samples: Descriptors to learn words from.
         seed: Of what is drawn.
         jobs: See `extraction.extract`.
-        cache: See `extraction.extract`; with it the encoder is kept too, and all vectors lie in a file there while the
-            training goes on, so that memory does not grow with the pictures.
+        cache: See `extraction.extract`; with it the encoder is kept too, and the vectors lie in a file there while the
+            training goes on; without it they do so elsewhere once they are many (`room.MOST_HELD`).
         on_progress: Called now and then.
 
     Returns:
@@ -100,27 +103,30 @@ def learn(
     Raises:
         DataError: Too many unreadable files, a class without pictures, or fewer descriptors than words.
     """
+    check_jobs(jobs)
     report, folder = Report(on_progress), None if cache is None else check_folder(cache)
     with report.stage(1, "words", f"learning words from {len(data):,} pictures"):
         drawn = _fit_words(bag, data.pictures, samples, seed, jobs, folder)
-    with _room(len(data), bag.width, folder) as room:
+    with room(len(data), bag.width, folder) as vectors:
         with report.stage(2, "vectors", f"encoding {len(data):,} pictures, {bag.width:,} numbers each"):
-            kept = _encode(bag, data, room, jobs, folder, report)
+            kept = _encode(bag, data, vectors, jobs, folder, report)
         labels = _labels(data, kept)
         with report.stage(3, "machines", f"training on {len(kept):,} vectors"):
-            decider.fit(room[: len(kept)], labels)
+            _decide(bag, decider, vectors[: len(kept)], labels, jobs)
     figures: dict[str, Any] = {"pictures": len(kept), "descriptors": drawn, "seconds": report.seconds}
     if isinstance(decider, KernelSvm):
         figures["c"] = decider.c_
         if decider.accuracy_:
             figures["cross_validated_top1"] = decider.accuracy_[decider.c_]
+        if not decider.converged_:
+            figures["converged"] = False
     report.tell(3, 1, 1, metrics={name: value for name, value in figures.items() if isinstance(value, float)})
     return figures
 
 
 def measure(
     bag: Bag,
-    decider: KernelSvm | NearestPictures,
+    decider: Decider,
     data: ClassDataset,
     *,
     jobs: int | None,
@@ -175,8 +181,8 @@ def _fit_words(bag: Bag, sources: Pictures, samples: int, seed: int, jobs: int |
     kept = None if path is None else _kept_words(bag, path)
     if kept is not None:
         return kept
-    with _room(samples, bag.describer.dimension, folder) as room:
-        drawn = sample(bag.describer, sources, count=samples, seed=seed, jobs=jobs, out=room)
+    with room(samples, bag.describer.dimension, folder) as rows:
+        drawn = sample(bag.describer, sources, count=samples, seed=seed, jobs=jobs, out=rows)
         bag.encoder.fit(drawn, seed=seed)
     if path is not None:
         stream = io.BytesIO()
@@ -190,7 +196,7 @@ def _words_key(bag: Bag, sources: Pictures, samples: int, seed: int) -> str:
     found = hashlib.sha256(json.dumps([bag.options(), versions(), samples, seed], sort_keys=True).encode())
     for source in sources:
         try:
-            found.update(hashlib.sha256(content(source)).digest())
+            found.update(hashlib.sha256(content(source)[0]).digest())
         except ImageError:  # `extract` comes to it and names it
             found.update(b"unreadable")
     return found.hexdigest()
@@ -209,29 +215,31 @@ def _kept_words(bag: Bag, path: Path) -> int | None:
     return drawn
 
 
-@contextmanager
-def _room(count: int, width: int, folder: Path | None) -> Iterator[NDArray[np.float32]]:
-    """Give float32 (count, width): in memory, or in a file of a folder, removed at the end."""
-    if folder is None:
-        yield np.empty((count, width), np.float32)
-        return
-    with tempfile.TemporaryDirectory(dir=folder, prefix="vectors-") as place:
-        yield np.lib.format.open_memmap(Path(place) / "vectors.npy", "w+", np.float32, (count, width))
-
-
 def _encode(
-    bag: Bag, data: ClassDataset, room: NDArray[np.float32], jobs: int | None, folder: Path | None, report: Report
+    bag: Bag, data: ClassDataset, vectors: NDArray[np.float32], jobs: int | None, folder: Path | None, report: Report
 ) -> NDArray[np.int64]:
-    """Write the vectors of all pictures that can be read into `room`; returns their indices."""
+    """Write the vectors of all pictures that can be read, in a row; returns their indices."""
     done, kept = 0, [np.zeros(0, np.int64)]
     faults: list[str] = []
     for part in extract(bag, data.pictures, jobs=jobs, cache=folder):
         _list_faults(data, faults, part)
-        room[done : done + len(part.indices)] = part.vectors
+        vectors[done : done + len(part.indices)] = part.vectors
+        let_go(vectors)
         done += len(part.indices)
         kept.append(part.indices)
         report.tell(2, done + len(faults), len(data))
     return np.concatenate(kept)
+
+
+def _decide(
+    bag: Bag, decider: Decider, vectors: NDArray[np.float32], labels: NDArray[np.int64], jobs: int | None
+) -> None:
+    """Fit the decider; the earth that neighbours move is moved between the words."""
+    if isinstance(decider, KernelSvm):
+        decider.fit(vectors, labels, jobs=jobs)
+    else:
+        words = isinstance(bag.encoder, WordEncoder) and decider.metric == "earth-movers"
+        decider.fit(vectors, labels, centres=bag.encoder.centroids_ if words else None)
 
 
 def _list_faults(data: ClassDataset, faults: list[str], part: Extracted) -> None:

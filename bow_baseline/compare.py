@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checks import DataError, UsageError, positive
+from ..core.checks import DataError, UsageError, unknown
 from ..core.datasets.classes import ClassDataset
+from .attack import Attack, identity
 from .cells import Cells
 from .contender import Contender, probabilities
 from .corruptions import SEVERITIES, Corruption, corrupted
+from .describing import describing_once
 from .fitting import Fitting, Run
-from .provenance import versions
+from .options import whole_number
+from .overlap import SHARED
+from .provenance import machine, versions
 from .results import Results
-from .splits import check_classes, readable
+from .splits import prepared
 from .statistics import LEVEL, RESAMPLES, check_level
-
-Attack = Callable[[Any, NDArray[np.uint8], int, np.random.Generator], NDArray[np.uint8]]
-"""(model, picture, its class id, generator) -> picture uint8 of the same size that the model may get wrong."""
 
 BATCH = 32
 """Pictures asked about at once: ten megabytes of 300 x 300 pixels."""
@@ -57,12 +58,13 @@ class Comparison:
         per_class: Pictures of each class at the points of the learning curve, beside the whole training set.
         corruptions: Name -> corruption, such as those of `corruptions.CORRUPTIONS`, or a style transfer.
         severities: Of every corruption.
-        attacks: Name -> attack, run on each contender by itself; its settings are its attribute `options`, if it has
-            one, and part of the cache's key.
+        attacks: Name -> attack, run on each contender by itself; see `attack.identity` for what the cache tells it by.
         attacked: Number of test pictures that are attacked, the first of each class in turn.
         cache: Folder of what was measured; a run takes from it what it finds there. None writes nothing.
         resamples: Draws of the bootstrap.
         level: Of the intervals.
+        shared: What becomes of pictures that are in both sets, pixel by pixel: "refuse", "drop" (from those to train
+            on) or "keep"; the report names them.
 
     Example:
         >>> Comparison([Contender("chance", lambda train, seed: None)], seeds=(0, 1)).seeds
@@ -82,11 +84,13 @@ class Comparison:
         cache: str | Path | None = None,
         resamples: int = RESAMPLES,
         level: float = LEVEL,
+        shared: str = "refuse",
     ) -> None:
         self.contenders, self.seeds = tuple(contenders), tuple(dict.fromkeys(seeds))
         self.per_class, self.severities = tuple(sorted(set(per_class))), tuple(dict.fromkeys(severities))
         self.corruptions, self.attacks = dict(corruptions or {}), dict(attacks or {})
         self.attacked, self.cache, self.resamples, self.level = attacked, cache, resamples, level
+        self.shared = shared
         names = [contender.name for contender in self.contenders]
         if not names or len(set(names)) < len(names):
             raise UsageError("contenders of different names", ", ".join(names) or "none", "name each differently")
@@ -95,8 +99,12 @@ class Comparison:
         if any(severity not in SEVERITIES for severity in self.severities):
             raise UsageError("severities from 1 to 5", repr(self.severities), "choose among those")
         for name, value in (("attacked", attacked), ("resamples", resamples)):
-            positive(name, value)
+            whole_number(name, value)
+        for seed in self.seeds:
+            whole_number("seed", seed, least=0)
         check_level(level)
+        if shared not in SHARED:
+            raise unknown("shared", shared, SHARED)
 
     def run(
         self, train: ClassDataset, test: ClassDataset, *, on_progress: Callable[[Stage], None] | None = None
@@ -112,12 +120,13 @@ class Comparison:
             DataError: Datasets that do not go together or are too small, too many unreadable files, or a contender
                 that answers with something else than probabilities.
         """
-        (train, train_digest), (test, test_digest) = readable(train), readable(test)
-        check_classes(train, test, self.per_class)
+        learned, asked, notices = prepared(train, test, self.per_class, self.shared)
         cells = Cells(self.cache)
-        data = {"train": train_digest, "test": test_digest, "versions": versions()}
-        fitting = Fitting(cells, train, data)
-        results = Results(train, test, self.contenders, self.config(data), fitting, cells)
+        data = {"train": learned.digest, "test": asked.digest, "versions": versions()}
+        fitting = Fitting(cells, learned.data, data)
+        config = {**self.config(data), "machine": machine()}
+        results = Results(learned.data, asked.data, self.contenders, config, fitting, cells)
+        results.notices += notices
         work = [*self._answers(results), *self._corrupted(results), *self._attacked(results)]
         start = time.monotonic()
         for i, (what, piece) in enumerate(work):
@@ -134,10 +143,11 @@ class Comparison:
             "per_class": list(self.per_class),
             "corruptions": {name: {} for name in self.corruptions},
             "severities": list(self.severities) if self.corruptions else [],
-            "attacks": {name: _identity(attack) for name, attack in self.attacks.items()},
+            "attacks": {name: identity(name, attack) for name, attack in self.attacks.items()},
             "attacked": self.attacked if self.attacks else 0,
             "resamples": self.resamples,
             "level": self.level,
+            "shared": self.shared,
             **data,
         }
 
@@ -161,7 +171,7 @@ class Comparison:
             start = time.perf_counter()
             rows.append(probabilities(model, images, len(results.test.names), run.contender.name))
             seconds += time.perf_counter() - start
-        told = {**facts, "predict_seconds": seconds / len(results.test)}
+        told = {**facts, "predict_seconds": seconds / len(results.test), "asked_on": machine()}
         results.cells.put(results.identity(run), {"probabilities": np.concatenate(rows)}, **told)
 
     def _corrupted(self, results: Results) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -186,8 +196,9 @@ class Comparison:
         for images in batches(results.test):
             spoilt = [corrupted(self.corruptions[name], name, one, severity, index + i) for i, one in enumerate(images)]
             index += len(images)
-            for run, model, mine in zip(missing, models, rows, strict=True):
-                mine.append(probabilities(model, spoilt, len(results.test.names), run.contender.name))
+            with describing_once():
+                for run, model, mine in zip(missing, models, rows, strict=True):
+                    mine.append(probabilities(model, spoilt, len(results.test.names), run.contender.name))
         for run, mine in zip(missing, rows, strict=True):
             results.cells.put(results.identity(run, name, severity), {"probabilities": np.concatenate(mine)})
 
@@ -226,9 +237,3 @@ def first_of_each(labels: NDArray[np.int64], count: int) -> list[int]:
         mine = np.flatnonzero(labels == class_id)
         turn[mine] = np.arange(len(mine))
     return np.lexsort((labels, turn))[:count].tolist()
-
-
-def _identity(attack: Attack) -> list[Any]:
-    """Return what tells one attack from another under the same name."""
-    name = getattr(attack, "__qualname__", type(attack).__qualname__)
-    return [f"{attack.__module__}.{name}", getattr(attack, "options", None)]

@@ -38,8 +38,16 @@ TUNED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def bag_of_words(name: str, **options: Any) -> Contender:
-    """Return a bag of visual words; options are the keywords of `BowClassifier`."""
+def bag_of_words(name: str, /, **options: Any) -> Contender:
+    """Return a bag of visual words; options are the keywords of `BowClassifier` but its seed.
+
+    Raises:
+        UsageError: An option that does not exist or is out of range, or a seed: trained with one seed only, all
+            trainings are the same, and the intervals speak of one.
+    """
+    if "seed" in options or "seed" in (options.get("decider_options") or {}):
+        fix = "pass the comparison's seeds, --seeds 0,1,2, which all contenders share"
+        raise UsageError(f"options of {name!r} without a seed", "seed", fix)
     BowClassifier(**options)  # raises for what does not exist before anything is trained
 
     def fit(train: ClassDataset, seed: int) -> BowClassifier:
@@ -53,7 +61,7 @@ def explain_words(model: BowClassifier, image: NDArray[np.uint8], class_id: int)
     return model.explain(image, class_id).heat
 
 
-def network(name: str, *, least_steps: int = 0, kind: str = "network", **options: Any) -> Contender:
+def network(name: str, /, *, least_steps: int = 0, kind: str = "network", **options: Any) -> Contender:
     """Return a network trained from scratch.
 
     Args:
@@ -74,7 +82,7 @@ def network(name: str, *, least_steps: int = 0, kind: str = "network", **options
     return Contender(name, fit, {"least_steps": least_steps, **options}, load=Classifier.load, kind=kind)
 
 
-def tuned_network(name: str, *, weights: str = "", least_steps: int = 0, **options: Any) -> Contender:
+def tuned_network(name: str, /, *, weights: str = "", least_steps: int = 0, **options: Any) -> Contender:
     """Return a network that starts from weights and learns the classes of the comparison.
 
     Args:
@@ -100,7 +108,7 @@ def tuned_network(name: str, *, weights: str = "", least_steps: int = 0, **optio
     return Contender(name, fit, told, load=Classifier.load, kind="network")
 
 
-def network_features(name: str, *, weights: str = "", layer: str | None = None, c: float = 0.01) -> Contender:
+def network_features(name: str, /, *, weights: str = "", layer: str | None = None, c: float = 0.01) -> Contender:
     """Return a linear SVM on what a trained network says about pictures (Razavian et al. 2014).
 
     Args:
@@ -150,7 +158,7 @@ CONTENDERS: dict[str, tuple[Callable[..., Contender], dict[str, Any]]] = {
 """Name -> how it is made, and with which options if no others are given."""
 
 
-def make_contender(name: str, *, label: str | None = None, **options: Any) -> Contender:
+def make_contender(name: str, /, *, label: str | None = None, **options: Any) -> Contender:
     """Make one of the ready contenders.
 
     Args:

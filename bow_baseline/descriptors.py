@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -11,10 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checks import DataError, UsageError, positive, unknown
+from ..core.checks import DataError, UsageError, unknown
 from ..core.images import check_image, resize
 from . import sift
 from .normalization import normalize
+from .options import above_zero, not_negative, plain, whole_number
 
 Floats = NDArray[np.float32]
 
@@ -111,11 +113,14 @@ class DenseSift:
     ) -> None:
         if colour not in COLOURS:
             raise unknown("colour", colour, COLOURS)
-        if not bin_sizes:
-            raise UsageError("at least one bin size", "none", "pass bin_sizes=(4, 6, 8)")
-        for name, value in [("step", step), ("max_side", max_side), *(("bin_sizes", size) for size in bin_sizes)]:
-            positive(name, value)
-        _not_negative(position=position, contrast=contrast)
+        if not isinstance(bin_sizes, Sequence) or isinstance(bin_sizes, str) or not len(bin_sizes):
+            raise UsageError("at least one bin size, in a list", repr(bin_sizes), "pass bin_sizes=(4, 6, 8)")
+        for name, value in (("step", step), ("max_side", max_side)):
+            whole_number(name, value)
+        for size in bin_sizes:
+            above_zero("bin_sizes", size)
+        for name, amount in (("position", position), ("contrast", contrast)):
+            not_negative(name, amount)
         self.step, self.bin_sizes, self.colour, self.root = step, tuple(bin_sizes), colour, root
         self.position, self.contrast, self.max_side = position, contrast, max_side
 
@@ -134,11 +139,7 @@ class DenseSift:
         Raises:
             ImageError: Not a picture.
         """
-        check_image(image)
-        size = (image.shape[0], image.shape[1])
-        scale = min(1.0, self.max_side / max(size))
-        if scale < 1:
-            image = resize(image, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
+        size, image = image.shape[:2], _shrunk(image, self.max_side)
         height, width = image.shape[:2]
         fitting = [s for s in self.bin_sizes if (sift.BINS - 1) * s <= min(height, width) - 1]
         if not fitting:
@@ -182,8 +183,9 @@ class KeypointSift:
     def __init__(
         self, *, max_keypoints: int = 1000, root: bool = True, position: float = 0.0, max_side: int = 480
     ) -> None:
-        positive("max_side", max_side)
-        _not_negative(max_keypoints=max_keypoints, position=position)
+        whole_number("max_side", max_side)
+        whole_number("max_keypoints", max_keypoints, least=0)
+        not_negative("position", position)
         self.max_keypoints, self.root, self.position, self.max_side = max_keypoints, root, position, max_side
 
     @property
@@ -201,11 +203,7 @@ class KeypointSift:
         Raises:
             ImageError: Not a picture.
         """
-        check_image(image)
-        size = (image.shape[0], image.shape[1])
-        scale = min(1.0, self.max_side / max(size))
-        if scale < 1:
-            image = resize(image, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
+        size, image = image.shape[:2], _shrunk(image, self.max_side)
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         points, measured = cv2.SIFT.create(self.max_keypoints).detectAndCompute(grey, None)
         if not points:
@@ -222,15 +220,20 @@ class KeypointSift:
 DESCRIBERS: dict[str, type[DenseSift] | type[KeypointSift]] = {"dense": DenseSift, "keypoints": KeypointSift}
 
 
-def _not_negative(**options: float) -> None:
-    for name, value in options.items():
-        if not 0 <= value < float("inf"):
-            raise UsageError(f"{name} of at least 0", repr(value), f"pass {name}=0 or more")
-
-
 def _keywords(describer: object) -> dict[str, Any]:
-    values = {name: getattr(describer, name) for name in inspect.signature(type(describer)).parameters}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: plain(getattr(describer, name)) for name in inspect.signature(type(describer)).parameters}
+
+
+def _shrunk(image: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    """Return a picture whose longer side is at most `max_side`.
+
+    Raises:
+        ImageError: Not a picture.
+    """
+    check_image(image)
+    height, width = image.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    return resize(image, (max(1, round(height * scale)), max(1, round(width * scale)))) if scale < 1 else image
 
 
 def _grid(side: int, step: int, margin: float) -> Floats:

@@ -17,20 +17,25 @@ from .normalization import normalize
 Matrix = NDArray[Any]
 
 
-def distances(a: Matrix, b: Matrix, metric: str = "chi2") -> NDArray[np.float32]:
+def distances(a: Matrix, b: Matrix, metric: str = "chi2", *, centres: Matrix | None = None) -> NDArray[np.float32]:
     """Return the distance of each histogram to each other, float32 (M, N).
 
     Args:
         a: (M, D), float32 or float64.
         b: (N, D).
         metric: A key of `DISTANCES`.
+        centres: (K, d), the words' centres, for "earth-movers": see `earth_movers_between`. None takes the bins for
+            places on a line, one apart.
 
     Raises:
-        DataError: Not matrices of the same number of finite bins, or negative numbers for any but "euclidean".
+        DataError: Not matrices of the same number of finite bins, negative numbers for any but "euclidean", or not
+            one or several histograms of K bins in a row.
         UsageError: An unknown metric.
     """
     if metric not in DISTANCES:
         raise unknown("metric", metric, DISTANCES)
+    if metric == "earth-movers" and centres is not None:
+        return earth_movers_between(a, b, centres)
     return DISTANCES[metric](a, b)
 
 
@@ -61,19 +66,47 @@ def earth_movers(a: Matrix, b: Matrix, ground: Matrix | None = None) -> NDArray[
         ground: (D, D), a metric: the way from bin to bin. None counts bins: then the work is the sum of the
             differences of cumulative histograms; else a linear programme is solved for each pair (OpenCV's).
 
+    An empty histogram has no earth to move: two of them are 0 apart, and one is as far from any other as the longest
+    way, so that this stays a metric.
+
     Raises:
-        DataError: As `distances`, or an empty histogram, which has no earth to move.
+        DataError: As `distances`.
         UsageError: A ground distance of another shape.
     """
     x, y = (t.numpy() for t in _shares(a, b))
-    if not (x.any(1).all() and y.any(1).all()):
-        raise DataError("histograms with at least one count", "an empty one", "leave it out")
+    bins = x.shape[1]
     if ground is None:
-        x, y = (np.cumsum(t, 1, dtype=np.float64) for t in (x, y))
-        return np.stack([np.abs(row - y).sum(1) for row in x]).astype(np.float32)
-    if ground.shape != (x.shape[1], x.shape[1]):
-        raise UsageError(f"a ground distance {(x.shape[1],) * 2}", f"{ground.shape}", "pass one way for each two bins")
-    return np.array([[_work(p, q, ground.astype(np.float32)) for q in y] for p in x], np.float32)
+        sums_x, sums_y = (np.cumsum(t, 1, dtype=np.float64) for t in (x, y))
+        found = np.stack([np.abs(row - sums_y).sum(1) for row in sums_x]).astype(np.float32)
+        longest = float(bins - 1)
+    elif ground.shape != (bins, bins):
+        raise UsageError(f"a ground distance {(bins, bins)}", f"{ground.shape}", "pass one way for each two bins")
+    else:
+        ways, longest = ground.astype(np.float32), float(ground.max())
+        found = np.array([[_work(p, q, ways) for q in y] for p in x], np.float32)
+    empty_x, empty_y = x.max(1, keepdims=True) == 0, y.max(1)[None] == 0
+    return np.where(empty_x & empty_y, 0, np.where(empty_x | empty_y, longest, found)).astype(np.float32)
+
+
+def earth_movers_between(a: Matrix, b: Matrix, centres: Matrix) -> NDArray[np.float32]:
+    """Return the earth mover's distance over the Euclidean ways between words' centres, float32 (M, N).
+
+    Args:
+        a: (M, C * K): of every one of C cells a histogram of K words, as a spatial pyramid puts them in a row. Nothing
+            is moved from cell to cell: the distance is the mean of the cells'.
+        b: (N, C * K).
+        centres: (K, d).
+
+    Raises:
+        DataError: As `distances`.
+    """
+    x, y = (t.numpy() for t in _checked(a, b))
+    words = len(centres)
+    if not words or x.shape[1] % words:
+        raise DataError(f"histograms of {words} words in a row", f"{x.shape[1]} numbers", "pass the words' own centres")
+    ground = euclidean(centres, centres)
+    cells = range(0, x.shape[1], words)
+    return np.mean([earth_movers(x[:, i : i + words], y[:, i : i + words], ground) for i in cells], 0, np.float32)
 
 
 DISTANCES: dict[str, Callable[[Matrix, Matrix], NDArray[np.float32]]] = {

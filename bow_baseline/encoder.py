@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.checks import DataError, ModelError
 from .descriptors import Descriptors
+from .options import plain, whole_number
 from .projection import Projected, Projection, blocks
 from .vocabulary import nearest
 
@@ -44,6 +45,8 @@ class Encoder(ABC):
     normalization: ClassVar[str]
 
     def __init__(self, *, components: int | None, whiten: bool) -> None:
+        if components is not None:
+            whole_number("components", components)
         self.components, self.whiten = components, whiten
         self.projection_: Projection | None = None
         self.centroids_: Floats | None = None
@@ -72,7 +75,7 @@ class Encoder(ABC):
 
     def keywords(self) -> dict[str, Any]:
         """Return the constructor's keywords with their values, as JSON has them."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: plain(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.keywords().items())})"

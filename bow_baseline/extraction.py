@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,11 @@ from numpy.typing import NDArray
 
 from ..core.atomic import atomic_write
 from ..core.checks import DataError, ImageError, UsageError
-from ..core.images import Source, load_image
+from ..core.decode import Budget, decode
+from ..core.images import MAX_BYTES, MAX_PIXELS, MAX_SECONDS, Source, load_image, read_file
 from .bag import Bag
 from .descriptors import Describer
+from .options import check_jobs
 
 BATCH = 16
 """Pictures of a task: half a second of work, against which sending it costs nothing."""
@@ -75,6 +78,7 @@ def extract(
         ImageError: With `strict`.
         UsageError: No such folder.
     """
+    check_jobs(jobs)
     folder = None if cache is None else check_folder(cache)
     digest = bag.digest() if folder is not None else ""
     batches = (
@@ -139,16 +143,20 @@ def check_folder(folder: str | Path) -> Path:
     return Path(folder)
 
 
-def content(source: Source) -> bytes:
-    """Return what tells pictures apart: a file's bytes, or shape and pixels of any other."""
-    if isinstance(source, str | Path):
-        try:
-            return Path(source).read_bytes()
-        except OSError as error:
-            got = f"{error.strerror or error}: {source}"
-            raise ImageError("a picture file that can be read", got, "check the path and its rights") from error
-    pixels = load_image(source)
-    return repr(pixels.shape).encode() + pixels.tobytes()
+def content(source: Source, channels: str = "rgb") -> tuple[bytes, Callable[[], NDArray[np.uint8]]]:
+    """Return what tells pictures apart, a file's bytes or shape and pixels of any other, and what decodes just that.
+
+    A file is read once: what is hashed is what is decoded.
+
+    Raises:
+        ImageError: A file that cannot be read, or from what decodes it, one that is damaged.
+    """
+    if isinstance(source, str | Path) and channels == "rgb":
+        budget = Budget(MAX_PIXELS, MAX_BYTES, time.monotonic() + MAX_SECONDS, MAX_SECONDS)
+        data = read_file(str(source), budget, MAX_BYTES + 1)
+        return data, lambda: decode(data, budget, str(source))
+    pixels = load_image(source, channels=channels)
+    return repr(pixels.shape).encode() + pixels.tobytes(), lambda: pixels
 
 
 def _spread(
@@ -178,12 +186,13 @@ def _encode(
 def _vector(bag: Bag, source: Source, channels: str, folder: Path | None, digest: str) -> Floats:
     if folder is None:
         return bag.vector(load_image(source, channels=channels))
-    key = hashlib.sha256(f"{digest} {channels} ".encode() + content(source)).hexdigest()
+    data, picture = content(source, channels)
+    key = hashlib.sha256(f"{digest} rgb ".encode() + data).hexdigest()
     path = folder / f"{key}.npy"
     kept = _kept(path, bag.width)
     if kept is not None:
         return kept
-    vector = bag.vector(load_image(source, channels=channels))
+    vector = bag.vector(picture())
     stream = io.BytesIO()
     np.save(stream, vector, allow_pickle=False)
     atomic_write(path, lambda file: file.write(stream.getvalue()))

@@ -27,6 +27,7 @@ class Row:
         peak_bytes: By how much the process grew while it trained; None where it could not be measured.
         size_bytes: Of the saved model; None where it cannot be saved.
         numbers: In the saved model; None likewise.
+        measured_on: The other machines that times and memory were measured on, by the cache; empty for this one.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Row:
     peak_bytes: float | None
     size_bytes: float | None
     numbers: float | None
+    measured_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def table(results: Results) -> list[Row]:
                 _mean(facts, "peak_bytes"),
                 _mean(facts, "size_bytes"),
                 _mean(facts, "numbers"),
+                _elsewhere(facts, results.config["machine"]),
             )
         )
     return rows
@@ -182,6 +185,12 @@ def duel(results: Results) -> tuple[str, str] | None:
         return None
     other = next((one for one in order[1:] if one.kind != order[0].kind), order[1])
     return order[0].name, other.name
+
+
+def _elsewhere(facts: list[dict[str, Any]], here: str) -> tuple[str, ...]:
+    """Return the machines of facts, but for this one."""
+    found = {fact[name] for fact in facts for name in ("fitted_on", "asked_on")}
+    return tuple(sorted(found - {here}))
 
 
 def _mean(facts: list[dict[str, Any]], name: str) -> float | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ..core.checks import positive
+from ..core.checks import UsageError
 from .descriptors import Descriptors
 from .encoder import Encoder, Floats, Regions, expect
 from .mixture import Mixture, fit_mixture
+from .options import whole_number
 
 FAINTEST = 1e-4
 """Posteriors below count as 0 (Sanchez et al. 2013, appendix B)."""
@@ -36,8 +38,8 @@ class FisherEncoder(Encoder):
 
     def __init__(self, *, words: int = 64, components: int | None = 64, whiten: bool = False, passes: int = 20) -> None:
         super().__init__(components=components, whiten=whiten)
-        positive("words", words)
-        positive("passes", passes)
+        whole_number("words", words)
+        whole_number("passes", passes)
         self.words, self.passes = words, passes
         self.mixture_: Mixture | None = None
 
@@ -45,6 +47,18 @@ class FisherEncoder(Encoder):
     def width(self) -> int:
         """Length of a region's vector."""
         return 2 * self._fitted().size
+
+    def to(self, device: str | torch.device) -> Self:
+        """Return itself for the CPU; the posteriors of Gaussians are computed there alone.
+
+        Raises:
+            UsageError: Another device.
+        """
+        if torch.device(device).type != "cpu":
+            fix = "leave the device out, or choose an encoder of words, such as 'vlad'"
+            expected = "the CPU for the encoder 'fisher', which has no nearest words"
+            raise UsageError(expected, repr(str(device)), fix)
+        return super().to(device)
 
     def codes(self, descriptors: Descriptors) -> Floats:
         """Return the share of each Gaussian in each descriptor, (n, words); see `encode` for what is refused."""

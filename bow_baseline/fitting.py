@@ -12,6 +12,7 @@ from ..core.datasets.classes import ClassDataset
 from .cells import Cells, key_of
 from .contender import SUFFIX, Contender, stored_size
 from .memory import PeakMemory
+from .provenance import machine
 from .splits import some_per_class
 
 
@@ -93,5 +94,5 @@ class Fitting:
         if run.per_class is None and run.contender.load is not None and self.cells.folder is not None:
             model.save(self.cells.path(key, SUFFIX, make=True))
         facts = {"fit_seconds": seconds, "peak_bytes": memory.peak, "size_bytes": size, "numbers": numbers}
-        self.cells.put(identity, {}, **facts, trained_on=len(pictures))
+        self.cells.put(identity, {}, **facts, trained_on=len(pictures), fitted_on=machine())
         return model

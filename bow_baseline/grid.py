@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checks import UsageError, positive
+from ..core.checks import UsageError
 from .descriptors import Descriptors
 from .encoder import Floats, expect
+from .options import whole_number
 from .projection import blocks
 from .word_encoding import WordEncoder
 
@@ -38,9 +40,11 @@ class GridEncoder(WordEncoder):
     normalization = "l1"
 
     def __init__(self, *, components: int = 5, levels: int = 4, pool: str = "sum", whiten: bool = False) -> None:
-        positive("components", components)
-        if levels < 2 or levels**components > MOST_WORDS:
-            expected = f"at least 2 levels and levels ** components of at most {MOST_WORDS}"
+        whole_number("components", components)
+        whole_number("levels", levels, least=2)
+        # the logarithm first: a power of a billion would not end
+        if components * math.log2(levels) > 64 or int(levels) ** int(components) > MOST_WORDS:
+            expected = f"levels ** components of at most {MOST_WORDS}"
             raise UsageError(expected, f"{levels} ** {components}", "take 4 levels of 5 components")
         words = levels**components
         super().__init__(words=words, pool=pool, components=components, whiten=whiten, passes=1, restarts=1)

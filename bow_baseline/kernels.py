@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.ops.histograms import additive_chi2, chi2_kernel, histogram_intersection
+from .room import let_go
 
 Array = NDArray[Any]
 
@@ -97,6 +98,7 @@ def training_matrix(kernel: Kernel, features: Array, gamma: float) -> NDArray[np
     for start in range(0, width, step):
         part = kernel.mapped(np.ascontiguousarray(features[:, start : start + step]))
         total += part @ part.T
+        let_go(features)
     return total
 
 

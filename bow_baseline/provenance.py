@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("striate", "numpy", "opencv-python-headless", "scikit-learn", "torch")
+PACKAGES = (
+    "striate", "joblib", "numpy", "opencv-python-headless", "pillow", "scikit-learn", "scipy", "torch",
+)  # fmt: skip
+CPU = Path("/proc/cpuinfo")
 ROOMS = ("core", "bow_baseline")
 AFTER = frozenset(
     f"{name}.py"
@@ -30,6 +36,16 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # OpenCV comes under several names
             found[package] = "not installed under this name"
     return found
+
+
+@cache
+def machine() -> str:
+    """Return what times depend on beside the versions: processor, threads and graphics card."""
+    lines = CPU.read_text().splitlines() if CPU.is_file() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    processor = next(names, platform.processor() or platform.machine())
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{processor}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {card}"
 
 
 @cache

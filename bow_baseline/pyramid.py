@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from ..core.checks import UsageError, unknown
 from .descriptors import Descriptors
 from .normalization import normalize
+from .options import text
 
 WEIGHTS = ("equal", "lazebnik")
+MOST_CELLS = 10_000
+"""One level of the finest grid that can be written, 99x99."""
 LEVEL = re.compile(r"([1-9]\d?)x([1-9]\d?)")
 
 
@@ -35,6 +38,7 @@ class Pyramid:
     """
 
     def __init__(self, *, layout: str = "1x1+2x2+4x4", weights: str = "equal") -> None:
+        text("pyramid", layout)
         found = [LEVEL.fullmatch(level) for level in layout.split("+")]
         if not all(found):
             raise UsageError('levels such as "1x1+2x2+4x4" or "1x1+3x1"', repr(layout), "write rows x columns")
@@ -42,6 +46,8 @@ class Pyramid:
             raise unknown("weights", weights, WEIGHTS)
         self.layout, self.weights = layout, weights
         self.levels = tuple((int(match[1]), int(match[2])) for match in found if match)
+        if len(self) > MOST_CELLS:
+            raise UsageError(f"at most {MOST_CELLS:,} cells", f"{len(self):,}", "take fewer levels, or coarser ones")
 
     def __len__(self) -> int:
         return sum(rows * columns for rows, columns in self.levels)

@@ -24,6 +24,11 @@ from .summary import Summary
 PANEL = 192
 """Side of a picture in the report: what is smaller is enlarged by whole pixels."""
 CAPTION = 34
+SOMETIMES = (
+    "differences.svg", "curves.svg", "robustness_*.svg", "disagreement_*.png", "robustness.csv", "crossings.csv",
+    "attacks.csv",
+)  # fmt: skip
+"""Files that a report may have or not."""
 
 
 def write_report(
@@ -35,6 +40,8 @@ def write_report(
     about: dict[str, Any] | None = None,
 ) -> Path:
     """Write the report into a folder, which is made if need be; each file is written whole or not at all.
+
+    What an earlier report left there and this one does not have is removed, other files stay.
 
     Args:
         results: Of `Comparison.run`.
@@ -70,9 +77,23 @@ def write_report(
         tables(summary, config), list(zip(map(encode_image, sheets), map(told, summary.disagreements), strict=True)),
         json.dumps(config, indent=2), notes(results),
     ).encode()  # fmt: skip
+    _clear(folder, set(files))
     for name, content in files.items():
         atomic_write(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
     return folder / "report.html"
+
+
+def _clear(folder: Path, kept: set[str]) -> None:
+    """Remove the files of an earlier report that the new one does not have."""
+    if not all((folder / name).is_file() for name in ("report.html", "config.json", "figures.json")):
+        return  # no report was here: whatever bears such a name is somebody else's
+    for path in (path for pattern in SOMETIMES for path in folder.glob(pattern)):
+        if path.name not in kept:
+            try:
+                path.unlink()
+            except OSError as error:
+                got = f"{type(error).__name__}: {error.strerror or error}"
+                raise SaveError(f"to remove {path} of an earlier report", got, "choose another folder") from error
 
 
 def charts(summary: Summary) -> dict[str, tuple[str, Any]]:
@@ -127,7 +148,7 @@ def lines_about(results: Results, summary: Summary) -> list[str]:
 
 def notes(results: Results) -> list[str]:
     """Return what a reader should know: files left out, cells measured again."""
-    return [*results.train.report, *results.test.report, *results.cells.notices]
+    return [*results.notices, *results.train.report, *results.test.report, *results.cells.notices]
 
 
 def told(one: Disagreement) -> str:

@@ -12,6 +12,9 @@ from .results import Results
 from .statistics import Interval
 from .summary import Summary
 
+MARK = " †"
+"""Beside what another machine measured."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -55,9 +58,9 @@ def _main(summary: Summary, level: str) -> Table:
         (
             row.name,
             percent(row.accuracy),
-            f"{row.fit_seconds:.1f} s",
-            f"{row.predict_milliseconds:.1f} ms",
-            _megabytes(row.peak_bytes),
+            f"{row.fit_seconds:.1f} s" + (mark := MARK if row.measured_on else ""),
+            f"{row.predict_milliseconds:.1f} ms" + mark,
+            _megabytes(row.peak_bytes) + mark,
             _megabytes(row.size_bytes),
             "–" if row.numbers is None else f"{row.numbers:,.0f}",
         )
@@ -68,6 +71,9 @@ def _main(summary: Summary, level: str) -> Table:
         "resample pictures and seeds. Peak memory is what the process grew by while it trained. Size is the saved "
         "file's, numbers what it holds."
     )
+    others = sorted({one for row in summary.table for one in row.measured_on})
+    if others:
+        note += f" {MARK.strip()} Taken from the cache, measured on another machine: {'; '.join(others)}."
     return Table("Accuracy and cost", columns, rows, note)
 
 
@@ -154,11 +160,16 @@ def csv_files(results: Results, summary: Summary) -> dict[str, str]:
         for severity, value in by_severity.items()
     ]
     ends = ("accuracy", "low", "high")
+    crossing_rows = [(c.first, c.second, " ".join(map(repr, c.at)), c.low, c.high, c.share) for c in summary.crossings]
+    attack_rows = [(a.name, a.attack, a.clean, a.accuracy, a.distance) for a in summary.attacks]
     costs = ("fit_seconds", "predict_milliseconds", "peak_bytes", "size_bytes", "numbers")
     files = {
         "table.csv": _csv(
-            ("contender", *ends, *costs),
-            [(r.name, *_ends(r.accuracy), *(getattr(r, name) for name in costs)) for r in summary.table],
+            ("contender", *ends, *costs, "measured_on"),
+            [
+                (r.name, *_ends(r.accuracy), *(getattr(r, name) for name in costs), "; ".join(r.measured_on))
+                for r in summary.table
+            ],
         ),
         "pairs.csv": _csv(
             ("first", "second", "difference", "low", "high", "only_first", "only_second", "p", "p_holm"),
@@ -172,6 +183,10 @@ def csv_files(results: Results, summary: Summary) -> dict[str, str]:
     }
     if robust_rows:
         files["robustness.csv"] = _csv(("contender", "corruption", "severity", *ends), robust_rows)
+    if crossing_rows:
+        files["crossings.csv"] = _csv(("first", "second", "at", "low", "high", "share"), crossing_rows)
+    if attack_rows:
+        files["attacks.csv"] = _csv(("contender", "attack", "before", "after", "median_change"), attack_rows)
     return files
 
 

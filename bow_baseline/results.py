@@ -26,6 +26,7 @@ class Results:
         fitting: Gives the trained models.
         cells: Where the answers lie.
         attacked: Indices of the test pictures that were attacked.
+        notices: Sentences about the sets of pictures, for the report.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Results:
         self.train, self.test, self.contenders, self.config = train, test, tuple(contenders), config
         self.fitting, self.cells = fitting, cells
         self.attacked: list[int] = []
+        self.notices: list[str] = []
 
     @property
     def names(self) -> list[str]:

@@ -28,12 +28,14 @@ class Choice(NamedTuple):
         accuracy: Share of held-out pictures named right, by C; empty where nothing could be held out.
         scores: (M, K), what machines trained with that C say about the pictures that they were not trained on.
         labels: (M,), of those pictures.
+        machines: The last fold's with that C, where training on everything may begin; None where there is no fold.
     """
 
     c: float
     accuracy: dict[float, float]
     scores: Floats
     labels: NDArray[np.int64]
+    machines: Machines | None = None
 
 
 def fold_of(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
@@ -66,11 +68,12 @@ def choose(
     """
     held = [np.flatnonzero(folds == fold) for fold in np.unique(folds[folds >= 0])]
     scores: dict[float, list[Floats]] = {c: [] for c in grid}
+    last: dict[float, Machines] = {}
     for rows in held:
         rest = np.setdiff1d(np.arange(len(labels)), rows)
         machines = None
         for c in grid:
-            machines = solver.train(rest, signs(labels[rest], classes), c, machines)
+            last[c] = machines = solver.train(rest, signs(labels[rest], classes), c, machines)
             scores[c].append(solver.scores(machines, rows))
     if not held:
         return Choice(grid[0], {}, np.zeros((0, classes)), labels[:0])
@@ -78,4 +81,4 @@ def choose(
     joined = {c: np.concatenate(parts) for c, parts in scores.items()}
     accuracy = {c: float((found.argmax(1) == truth).mean()) for c, found in joined.items()}
     best = max(grid, key=lambda c: (accuracy[c], -c))
-    return Choice(best, accuracy, joined[best], truth)
+    return Choice(best, accuracy, joined[best], truth, last[best])

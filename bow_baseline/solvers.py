@@ -15,14 +15,20 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.svm import SVC
 
+from .room import let_go
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 PART = 1024
-"""Pictures that are streamed at a time."""
-MOST_STEPS = 300
-"""Of L-BFGS, which ends before where the objective changes by less than `PRECISION` of itself."""
-PRECISION = 1e-7
+"""Pictures that are streamed at a time, fewer where they have more numbers than `PART_NUMBERS` together."""
+PART_NUMBERS = 2**23
+MOST_PASSES = 100
+"""Of L-BFGS over the features, which ends before where the objective changes by less than `PRECISION` of itself."""
+FOLD_PASSES = 25
+"""Of L-BFGS where a fold is held out to choose C, each beginning where the C before it ended: with the seven values of
+`svm.GRID` a training reads its features at most some 280 times."""
+PRECISION = 1e-5
 
 
 class Machines(NamedTuple):
@@ -32,11 +38,13 @@ class Machines(NamedTuple):
         rows: What was learned from.
         coefficients: (K, len(rows)) of the exact solver, (K, E) of the streamed one.
         intercepts: (K,).
+        converged: Whether the solver came to its precision.
     """
 
     rows: Rows
     coefficients: Floats
     intercepts: Floats
+    converged: bool = True
 
 
 def signs(labels: NDArray[np.int64], classes: int) -> NDArray[np.int8]:
@@ -51,14 +59,20 @@ def both_columns(scores: NDArray[Any]) -> Floats:
 
 
 class ExactSolver:
-    """SVMs with hinge loss by libsvm, on a kernel matrix (N, N) of all pictures."""
+    """SVMs with hinge loss by libsvm, on a kernel matrix (N, N) of all pictures.
 
-    def __init__(self, matrix: Floats) -> None:
-        self.matrix = matrix
+    Args:
+        matrix: (N, N).
+        jobs: Machines trained at a time; None leaves it to `joblib.parallel_config`, and is one without it.
+    """
+
+    def __init__(self, matrix: Floats, jobs: int | None = None) -> None:
+        self.matrix, self.jobs = matrix, jobs
+        self._last: tuple[Rows, Floats] = (np.zeros(0, np.int64), matrix[:0, :0])
 
     def train(self, rows: Rows, targets: NDArray[np.int8], c: float, before: Machines | None = None) -> Machines:
         """Train a machine for every column of `targets`, (len(rows), K) of +1 and -1; `before` is of no use here."""
-        matrix = self.matrix[np.ix_(rows, rows)]
+        matrix = self._between(rows)
 
         def one(target: NDArray[np.int8]) -> tuple[Floats, float]:
             machine = SVC(C=c, kernel="precomputed").fit(matrix, target)
@@ -67,8 +81,16 @@ class ExactSolver:
             return coefficients, float(machine.intercept_[0])
 
         # libsvm lets go of the interpreter while it works: threads share the matrix, processes would copy it
-        solved = joblib.Parallel(require="sharedmem")(joblib.delayed(one)(target) for target in targets.T)
+        machines = (joblib.delayed(one)(target) for target in targets.T)
+        solved = joblib.Parallel(n_jobs=self.jobs, require="sharedmem")(machines)
         return Machines(rows, np.stack([row for row, _ in solved]), np.array([intercept for _, intercept in solved]))
+
+    def _between(self, rows: Rows) -> Floats:
+        """Return the part of the matrix between rows: the same for every C of a fold, and the matrix itself for all."""
+        if not np.array_equal(self._last[0], rows):
+            everything = len(rows) == len(self.matrix) and bool((np.diff(rows) == 1).all())
+            self._last = rows, self.matrix if everything else self.matrix[np.ix_(rows, rows)]
+        return self._last[1]
 
     def scores(self, machines: Machines, rows: Rows) -> Floats:
         """Return the scores (len(rows), K) of pictures."""
@@ -90,25 +112,27 @@ class StreamedSolver:
 
     def __init__(self, features: NDArray[Any], mapped: Callable[[NDArray[Any]], NDArray[Any]], width: int) -> None:
         self.features, self.mapped, self.width = features, mapped, width
+        self.part = max(1, min(PART, PART_NUMBERS // width))
 
     def train(self, rows: Rows, targets: NDArray[np.int8], c: float, before: Machines | None = None) -> Machines:
         """Train a machine for every column of `targets`, beginning from the machines `before`."""
         weights = np.zeros((targets.shape[1], self.width + 1))
         if before is not None:
             weights[:, :-1], weights[:, -1] = before.coefficients, before.intercepts
+        most = MOST_PASSES if len(rows) == len(self.features) else FOLD_PASSES
         found = minimize(
             lambda flat: self._objective(flat.reshape(weights.shape), rows, targets, c),
             weights.ravel(),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": MOST_STEPS, "ftol": PRECISION},
+            options={"maxiter": most, "maxfun": most, "ftol": PRECISION},
         )
         best = np.asarray(found.x).reshape(weights.shape)
-        return Machines(rows, np.ascontiguousarray(best[:, :-1]), best[:, -1].copy())
+        return Machines(rows, np.ascontiguousarray(best[:, :-1]), best[:, -1].copy(), bool(found.success))
 
     def scores(self, machines: Machines, rows: Rows) -> Floats:
         """Return the scores (len(rows), K) of pictures."""
-        parts = [self._part(rows, start) @ machines.coefficients.T for start in range(0, len(rows), PART)]
+        parts = [self._part(rows, start) @ machines.coefficients.T for start in range(0, len(rows), self.part)]
         return both_columns(np.concatenate(parts) + machines.intercepts)
 
     def _objective(self, weights: Floats, rows: Rows, targets: NDArray[np.int8], c: float) -> tuple[float, Floats]:
@@ -116,8 +140,8 @@ class StreamedSolver:
         inner = weights[:, :-1]
         value, slope = 0.5 * float((inner**2).sum()), np.zeros_like(weights)
         slope[:, :-1] = inner
-        for start in range(0, len(rows), PART):
-            part, sign = self._part(rows, start), targets[start : start + PART]
+        for start in range(0, len(rows), self.part):
+            part, sign = self._part(rows, start), targets[start : start + self.part]
             missing = np.maximum(0, 1 - sign * (part @ inner.T.astype(part.dtype) + weights[:, -1]))
             pull = -2 * c * sign * missing
             value += c * float((missing**2).sum())
@@ -126,4 +150,6 @@ class StreamedSolver:
         return value, slope.ravel()
 
     def _part(self, rows: Rows, start: int) -> NDArray[Any]:
-        return self.mapped(np.asarray(self.features[rows[start : start + PART]]))
+        part = self.mapped(np.asarray(self.features[rows[start : start + self.part]]))
+        let_go(self.features)
+        return part

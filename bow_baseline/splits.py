@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from ..core.checks import DataError, ImageError, UsageError
 from ..core.datasets.class_folders import check_unreadable
 from ..core.datasets.classes import ClassDataset
+from ..core.datasets.findings import Looked
 from ..core.datasets.load_classes import list_class_splits, load_classes
 from ..core.images import load_image
+from .overlap import look, shared_pictures
 
 TEST_SHARE = 0.3
 
@@ -43,15 +46,32 @@ def train_and_test(
     return rest, replace(part, split="test")
 
 
-def readable(data: ClassDataset) -> tuple[ClassDataset, str]:
-    """Read every picture once; return those that can be read and a digest of their content, names and labels.
+class Readable(NamedTuple):
+    """What was read of a set.
 
-    Files that cannot be read are left out, and the result's report names them.
+    Attributes:
+        data: The pictures that can be read.
+        digest: Of their content, names and labels.
+        seen: What tells each from others.
+    """
+
+    data: ClassDataset
+    digest: str
+    seen: list[Looked]
+
+
+def readable(data: ClassDataset, part: str = "train") -> Readable:
+    """Read every picture once; files that cannot be read are left out, and the result's report names them.
+
+    Args:
+        data: The set.
+        part: "train" or "test".
 
     Raises:
         DataError: Too many of them.
     """
     digest, good, bad = hashlib.sha256(repr(data.names).encode()), [], []
+    seen = []
     for i in range(len(data)):
         picture = data.pictures[i]
         try:
@@ -61,11 +81,33 @@ def readable(data: ClassDataset) -> tuple[ClassDataset, str]:
             bad.append(f"unreadable, left out: {data.source(i)}: {getattr(error, 'got', error)}")
             continue
         good.append(i)
+        seen.append(look(data, i, image, part))
         digest.update(f"{image.shape} {data.labels[i]} {len(content)} ".encode() + content)
     if bad:
         check_unreadable(len(bad), len(data), bad)
         data = replace(data.subset(good), report=[*data.report, *bad])
-    return data, digest.hexdigest()
+    return Readable(data, digest.hexdigest(), seen)
+
+
+def prepared(
+    train: ClassDataset, test: ClassDataset, per_class: tuple[int, ...], shared: str
+) -> tuple[Readable, Readable, list[str]]:
+    """Read both sets of a comparison and check that they go together; see `overlap.shared_pictures` for `shared`.
+
+    Returns:
+        Both, and sentences about pictures that are in both.
+
+    Raises:
+        DataError: See `readable`, `check_classes` and `overlap.shared_pictures`.
+        UsageError: Likewise.
+    """
+    learned, asked = readable(train), readable(test, "test")
+    drop, notices = shared_pictures(learned.seen, asked.seen, shared)
+    if drop:
+        rest = np.setdiff1d(np.arange(len(learned.data)), drop)
+        learned = readable(learned.data.subset(rest))
+    check_classes(learned.data, asked.data, per_class)
+    return learned, asked, notices
 
 
 def check_classes(train: ClassDataset, test: ClassDataset, per_class: tuple[int, ...]) -> None:
@@ -99,6 +141,19 @@ def check_classes(train: ClassDataset, test: ClassDataset, per_class: tuple[int,
 def some_per_class(data: ClassDataset, count: int | None, seed: int) -> ClassDataset:
     """Return `count` pictures of each class, None for all; those of a smaller count are among those of a larger one."""
     return data if count is None else data.subset(np.sort(_chosen(data, count, seed)))
+
+
+def stratified(data: ClassDataset, most: int | None, seed: int = 0) -> ClassDataset:
+    """Return at most `most` pictures a class on average, None for all: each class keeps its share, and at least two."""
+    share = 1.0 if most is None else most * len(data.names) / max(len(data), 1)
+    if share >= 1:
+        return data
+    rng = np.random.default_rng(seed)
+    kept = []
+    for class_id in range(len(data.names)):
+        mine = rng.permutation(np.flatnonzero(data.labels == class_id))
+        kept.append(mine[: max(2, round(share * len(mine)))])
+    return data.subset(np.sort(np.concatenate(kept)))
 
 
 def _chosen(data: ClassDataset, count: int, seed: int) -> NDArray[np.int64]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..core.checks import UsageError, unknown
 from .curves import Crossing, Curve, curve_crossings, learning_curves
 from .disagreements import Disagreement, disagreements
 from .figures import Attacked, Pair, Robustness, Row, attacks, duel, pairs, robustness, table
@@ -78,6 +80,8 @@ def summarize(results: Results, *, between: tuple[str, str] | None = None, count
     Raises:
         UsageError: `between` names somebody who did not take part.
     """
+    if between is not None:
+        check_between(between, results.names)
     two = between or duel(results)
     return Summary(
         sorted(table(results), key=lambda row: -row.accuracy.mean),
@@ -90,6 +94,15 @@ def summarize(results: Results, *, between: tuple[str, str] | None = None, count
         [] if two is None else disagreements(results, *two, count=count),
         results.config["level"],
     )
+
+
+def check_between(between: tuple[str, str], names: Sequence[str]) -> None:
+    """Raise a UsageError unless these are two of the contenders."""
+    for name in between:
+        if name not in names:
+            raise unknown("contender", name, names)
+    if between[0] == between[1]:
+        raise UsageError("two different contenders", f"{between[0]!r} twice", f"choose among {', '.join(names)}")
 
 
 def p_text(p: float) -> str:

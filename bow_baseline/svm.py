@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
-from ..core.checks import DataError, ModelError, UsageError, positive, unknown
+from ..core.checks import DataError, ModelError, UsageError, unknown
 from .calibration import fit_slope, softmax
 from .kernels import KERNELS, Kernel, default_gamma, mean_square, training_matrix
+from .options import above_zero, text, whole_number
+from .room import let_go
 from .selection import choose, fold_of
-from .solvers import PART, ExactSolver, Floats, Machines, StreamedSolver, both_columns, signs
+from .solvers import MOST_PASSES, PART, ExactSolver, Floats, Machines, StreamedSolver, both_columns, signs
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Values of C that are tried, as multiples of 1 over the mean of kernel(x, x): the features' scale is no matter."""
@@ -44,6 +49,7 @@ class KernelSvm(ClassifierMixin, BaseEstimator):
         weights_: (K, E) on mapped features, for kernels with a map; else None.
         support_: (S, D), the pictures that decide, for the other kernels; else None.
         coefficients_: (K, S), their weights; else None.
+        converged_: Whether the solver came to its precision; a ConvergenceWarning says so where it did not.
         intercepts_: (K,). Of two classes, weights, coefficients and intercepts hold the second's alone.
 
     Up to `MOST_EXACT` pictures the loss is the hinge of `sklearn.svm.SVC`, and the kernel matrix is computed once for
@@ -70,8 +76,13 @@ class KernelSvm(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.kernel, self.c, self.gamma, self.folds, self.seed = kernel, c, gamma, folds, seed
 
-    def fit(self, X: NDArray[Any], y: Any) -> KernelSvm:
-        """Learn from features (N, D) and their labels (N,).
+    def fit(self, X: NDArray[Any], y: Any, *, jobs: int | None = None) -> KernelSvm:
+        """Learn from features (N, D), an array or a memory map, and their labels (N,).
+
+        Args:
+            X: Features.
+            y: Labels.
+            jobs: Machines trained at a time; None leaves it to `joblib.parallel_config`, and is one without it.
 
         Raises:
             DataError: One class only, negative features for a kernel of histograms, or too many pictures for a kernel
@@ -80,9 +91,9 @@ class KernelSvm(ClassifierMixin, BaseEstimator):
             ValueError: Features that are not finite, or of another shape.
         """
         kernel = check_options(self.kernel, self.c, self.gamma, self.folds)
-        X, y = check_X_y(X, y, dtype=[np.float32, np.float64], estimator=self)
+        X, y = check_X_y(X, y, dtype=[np.float32, np.float64], estimator=self, ensure_all_finite=False)
         check_classification_targets(y)
-        X = self._features(kernel, X)
+        self._check(kernel, X)
         self.n_features_in_ = X.shape[1]
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -91,13 +102,13 @@ class KernelSvm(ClassifierMixin, BaseEstimator):
             fix = "choose kernel 'chi2-map' or 'linear'"
             raise DataError(f"at most {MOST_PICTURES:,} pictures for kernel {self.kernel!r}", f"{len(X):,}", fix)
         self.gamma_ = default_gamma(kernel, X, self.seed) if self.gamma is None else float(self.gamma)
-        self._learn(kernel, X, np.asarray(labels, np.int64))
+        self._learn(kernel, X, np.asarray(labels, np.int64), jobs)
         return self
 
-    def _learn(self, kernel: Kernel, features: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    def _learn(self, kernel: Kernel, features: NDArray[Any], labels: NDArray[np.int64], jobs: int | None) -> None:
         """Choose C, fit the probabilities, train on everything and keep what decides."""
         classes, everything = len(self.classes_), np.arange(len(labels))
-        folds, solver = fold_of(labels, self.folds, self.seed), self._solver(kernel, features)
+        folds, solver = fold_of(labels, self.folds, self.seed), self._solver(kernel, features, jobs)
         if isinstance(solver, StreamedSolver):
             folds[folds > 0] = -1
         unit = 1 / (mean_square(kernel, features, self.gamma_) or 1.0)
@@ -105,13 +116,17 @@ class KernelSvm(ClassifierMixin, BaseEstimator):
         choice = choose(solver, labels, classes, grid, folds)
         self.accuracy_, self.slope_ = choice.accuracy, fit_slope(choice.scores, choice.labels)
         self.c_ = choice.c if choice.accuracy or self.c is not None else unit
-        machines = solver.train(everything, signs(labels, classes), self.c_)
+        machines = solver.train(everything, signs(labels, classes), self.c_, choice.machines)
+        self.converged_ = machines.converged
+        if not machines.converged:
+            told = f"the SVM did not come to its precision in {MOST_PASSES} passes; a smaller C needs fewer"
+            warnings.warn(told, ConvergenceWarning, stacklevel=3)
         self._keep(kernel, features, machines, weighed=isinstance(solver, StreamedSolver))
 
-    def _solver(self, kernel: Kernel, features: NDArray[Any]) -> ExactSolver | StreamedSolver:
+    def _solver(self, kernel: Kernel, features: NDArray[Any], jobs: int | None) -> ExactSolver | StreamedSolver:
         if kernel.mapped is not None and len(features) > MOST_EXACT:
             return StreamedSolver(features, kernel.mapped, kernel.factor * features.shape[1])
-        return ExactSolver(training_matrix(kernel, features, self.gamma_))
+        return ExactSolver(training_matrix(kernel, features, self.gamma_), jobs)
 
     def _keep(self, kernel: Kernel, features: NDArray[Any], machines: Machines, *, weighed: bool) -> None:
         """Store the machines as weights of mapped features, or as the pictures that support them."""
@@ -129,12 +144,14 @@ class KernelSvm(ClassifierMixin, BaseEstimator):
             for start in range(0, len(used), PART):
                 rows = used[start : start + PART]
                 self.weights_ += (machines.coefficients[:, rows] @ kernel.mapped(features[rows])).astype(features.dtype)
+                let_go(features)
 
     def scores(self, X: NDArray[Any]) -> Floats:
         """Return the score of every class, (N, K), of two classes too."""
         check_is_fitted(self)
         kernel = check_options(self.kernel, self.c, self.gamma, self.folds)
-        X = self._features(kernel, X)
+        X = np.asarray(check_array(X, dtype=[np.float32, np.float64], ensure_all_finite=False))
+        self._check(kernel, X)
         if X.shape[1] != self.n_features_in_:
             # scikit-learn's checks want these words
             got = f"X has {X.shape[1]} features, but KernelSvm is expecting {self.n_features_in_} features as input"
@@ -220,24 +237,27 @@ class KernelSvm(ClassifierMixin, BaseEstimator):
         by_pictures = {"support": (count, width), "coefficients": (rows, count)}
         learned = {"weights": (rows, width)} if kernel.mapped else by_pictures
         expected = {"c": (1,), "gamma": (1,), "slope": (1,), "intercepts": (rows,), **learned}
-        if shapes != expected or width % kernel.factor:
+        if shapes != expected or width % kernel.factor or any(a.dtype.kind != "f" for a in arrays.values()):
             raise ModelError(f"the arrays {expected} of {classes} classes", f"{shapes}", "save the model again")
         self.weights_, self.support_, self.coefficients_ = (
             arrays.get(name) for name in ("weights", "support", "coefficients")
         )
         self.intercepts_, self.classes_, self.accuracy_ = arrays["intercepts"], np.arange(classes), {}
+        self.converged_ = True
         self.c_, self.gamma_, self.slope_ = (float(arrays[name][0]) for name in ("c", "gamma", "slope"))
         self.n_features_in_ = width // kernel.factor
         return self
 
-    def _features(self, kernel: Kernel, X: Any) -> NDArray[Any]:
-        """Check features: finite numbers (N, D), and not negative where the kernel takes histograms."""
-        features = np.asarray(check_array(X, dtype=[np.float32, np.float64]))
-        if kernel.histograms and features.min() < 0:
-            got = f"Negative values in data passed to KernelSvm, such as {features.min():.3g}"
-            fix = "choose kernel 'linear' or 'rbf', as for VLAD and Fisher vectors"
-            raise DataError(f"features without negative numbers for kernel {self.kernel!r}", got, fix)
-        return features
+    def _check(self, kernel: Kernel, features: NDArray[Any]) -> None:
+        """Raise for features (N, D) that are not finite, or negative where the kernel takes histograms."""
+        for start in range(0, len(features), PART):
+            part = features[start : start + PART]
+            assert_all_finite(part, input_name="X", estimator_name="KernelSvm")
+            if kernel.histograms and part.min() < 0:
+                got = f"Negative values in data passed to KernelSvm, such as {part.min():.3g}"
+                fix = "choose kernel 'linear' or 'rbf', as for VLAD and Fisher vectors"
+                raise DataError(f"features without negative numbers for kernel {self.kernel!r}", got, fix)
+            let_go(features)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -251,11 +271,11 @@ def check_options(kernel: str, c: float | None, gamma: float | None, folds: int)
     Raises:
         UsageError: An option that does not exist or is out of range.
     """
+    text("kernel", kernel)
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
     for name, value in (("c", c), ("gamma", gamma)):
         if value is not None:
-            positive(name, value)
-    if folds < 2 or folds != int(folds):
-        raise UsageError("at least 2 folds", repr(folds), "pass 5, say")
+            above_zero(name, value)
+    whole_number("folds", folds, least=2)
     return KERNELS[kernel]

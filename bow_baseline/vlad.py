@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checks import positive
 from .encoder import Encoder, Floats, Regions, expect
+from .options import whole_number
 from .vocabulary import Vocabulary, nearest
 
 
@@ -37,7 +37,8 @@ class VladEncoder(Encoder):
         restarts: int = 1,
     ) -> None:
         super().__init__(components=components, whiten=whiten)
-        positive("words", words)
+        for name, value in (("words", words), ("passes", passes), ("restarts", restarts)):
+            whole_number(name, value)
         self.words, self.intra, self.passes, self.restarts = words, intra, passes, restarts
 
     @property

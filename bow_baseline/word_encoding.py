@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from ..core.checks import UsageError, positive, unknown
+from ..core.checks import UsageError, unknown
 from .descriptors import Descriptors
 from .encoder import Encoder, Floats, Regions, expect
+from .options import above_zero, whole_number
 from .vocabulary import Vocabulary, nearest, nearest_several
 
 POOLS = ("sum", "max")
@@ -33,7 +34,8 @@ class WordEncoder(Encoder):
         self, *, words: int, pool: str, components: int | None, whiten: bool, passes: int, restarts: int
     ) -> None:
         super().__init__(components=components, whiten=whiten)
-        positive("words", words)
+        for name, value in (("words", words), ("passes", passes), ("restarts", restarts)):
+            whole_number(name, value)
         if pool not in POOLS:
             raise unknown("pool", pool, POOLS)
         self.words, self.pool, self.passes, self.restarts = words, pool, passes, restarts
@@ -129,7 +131,7 @@ class SoftEncoder(WordEncoder):
     ) -> None:
         super().__init__(words=words, pool=pool, components=components, whiten=whiten, passes=passes, restarts=restarts)
         _check_neighbours(neighbours, words)
-        positive("bandwidth", bandwidth)
+        above_zero("bandwidth", bandwidth)
         self.neighbours, self.bandwidth = neighbours, bandwidth
         self.spread_ = 0.0
 
@@ -181,7 +183,7 @@ class LlcEncoder(WordEncoder):
     ) -> None:
         super().__init__(words=words, pool=pool, components=components, whiten=whiten, passes=passes, restarts=restarts)
         _check_neighbours(neighbours, words)
-        positive("ridge", ridge)
+        above_zero("ridge", ridge)
         self.neighbours, self.ridge = neighbours, ridge
 
     def _assign(self, values: Floats) -> tuple[NDArray[np.int64], Floats]:
@@ -198,5 +200,6 @@ class LlcEncoder(WordEncoder):
 
 def _check_neighbours(neighbours: int, words: int) -> None:
     most = min(16, words)
+    whole_number("neighbours", neighbours)
     if not 1 <= neighbours <= most:
         raise UsageError(f"from 1 to {most} neighbours", str(neighbours), "ask for fewer, or for more words")

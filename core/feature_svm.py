@@ -87,7 +87,10 @@ class FeatureSvm:
     def predict(self, source: Source | list[Source]) -> Classification | list[Classification]:
         """Name what a picture shows, or each of a list."""
         sources = source if isinstance(source, list) else [source]
-        found = [Classification(row, self.names) for row in self.predict_proba(sources)]
+        found = [
+            Classification(row, self.names, str(one) if isinstance(one, str | Path) else None)
+            for one, row in zip(sources, self.predict_proba(sources), strict=True)
+        ]
         return found if isinstance(source, list) else found[0]
 
     def evaluate(self, data: ClassDataset) -> dict[str, Any]:
@@ -124,7 +127,10 @@ class FeatureSvm:
             svm.bias_ = np.where(tensors["learned"].numpy(), tensors["bias"].double().numpy(), -np.inf)
             if svm.weight_.ndim != 2 or len(svm.weight_) != len(svm.names) or svm.bias_.shape != (len(svm.names),):
                 raise ValueError(f"weights {svm.weight_.shape} for {len(svm.names)} classes")
-        except (TypeError, KeyError, RuntimeError, ValueError) as error:
+            width = svm.classifier.features([np.zeros((8, 8, 3), np.uint8)], svm.layer).shape[1]
+            if svm.weight_.shape[1] != width:
+                raise ValueError(f"weights of {svm.weight_.shape[1]} numbers for {width} of {svm.layer!r}")
+        except (AttributeError, TypeError, KeyError, RuntimeError, ValueError) as error:
             expected = "a FeatureSvm checkpoint of this version"
             raise CheckpointError(expected, f"{path}: {error}", "update Striate, or save the model again") from error
         return svm

@@ -39,7 +39,10 @@ def sidebar() -> Asked | None:
         spoil = st.toggle("Corruptions", value=False, help="Noise, blur, JPEG and others, in two severities.")
         if st.button("Compare", type="primary", disabled=len(chosen) < 2, width="stretch"):
             st.session_state[PLAN] = Asked(
-                data or RENDERED, tuple(chosen), CURVE if curve else (), "all" if spoil else "none"
+                data or RENDERED,
+                tuple(chosen),
+                per_class=CURVE if curve else (),
+                corruptions="all" if spoil else "none",
             )
         if len(chosen) < 2:
             st.caption("Choose at least two contenders.")
@@ -130,14 +133,7 @@ def page() -> None:
             parted(results, summary)
         with trial:
             try_one(results, summary)
-        command = " ".join(["striate compare", *(f"-c {name}" for name in asked.contenders)])
-        python = "\n".join(
-            ["from striate.bow_baseline.compare import Comparison", "from striate.bow_baseline.contenders import "
-             "make_contender", "from striate.bow_baseline.small_set import small_set", "",
-             f"contenders = [make_contender(name) for name in {list(asked.contenders)}]",
-             "results = Comparison(contenders).run(*small_set())"]
-        )  # fmt: skip
-        show.code(python, command if asked.data == RENDERED else command.replace("compare", "compare DATA"))
+        show.code(asked.python(), asked.command())
     except StriateError as problem:
         show.error("These cannot be compared", problem)
 

@@ -131,6 +131,10 @@ def test_a_broken_file_is_named_and_the_run_goes_on(folders: Path, tmp_path: Pat
         (["train", "{data}", "--encoder", "fischer"], 2, "did you mean 'fisher'"),
         (["train", "{data}", "--bin-sizes", "4;6"], 2, "write --bin-sizes 4,6,8"),
         (["train", "{data}", "--out", "{run}"], 2, "a model in"),
+        (["train", "{data}", "--seed", "-1", "--out", "{new}"], 2, "seed to be a whole number of at least 0 got -1"),
+        (["train", "{data}", "--jobs", "0", "--out", "{new}"], 2, "jobs to be a whole number other than 0 got 0"),
+        (["val", "{data}", "--weights", "{model}", "--jobs", "0"], 2, "jobs to be a whole number other than 0"),
+        (["train", "{data}", "--pyramid", "five"], 2, "levels such as"),
         (["train", "{data}", "--neighbours", "3"], 2, "options of the decider 'svm'"),
         (["train", "{data}", "--words", "9999", "--out", "{new}", *OPTIONS[:4], "--samples", "100"], 3, "fewer words"),
         (["train", "nowhere"], 3, "nothing at nowhere"),
@@ -153,6 +157,7 @@ def test_mistakes(words: list[str], code: int, said: str, run: Path, folders: Pa
     }
     assert main(["bow", *(word.format(**places) for word in words)]) == code
     assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "new").exists() or "--words" in words  # nothing is written before the options are right
 
 
 def test_defaults_shown_are_the_apis() -> None:

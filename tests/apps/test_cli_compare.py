@@ -1,11 +1,12 @@
 """`striate compare`, from pictures to a report, and the same report again from its config."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
-from striate.apps import duel
+from striate.apps import cli_compare, duel
 from striate.apps.cli import main
 from striate.tests.bow_baseline.stand_ins import as_folders, bands
 
@@ -72,6 +73,17 @@ def test_tables_for_people(folders: Path, tmp_path: Path, capsys: pytest.Capture
         (["--severities", "7"], 2, "severities from 1 to 5"),
         (["--per-class", "50"], 3, "50 pictures of each class"),
         (["--between", "linear"], 2, "write --between bow,cnn"),
+        (["--between", "tiny,bow"], 2, "contender to be one of linear:epochs=2,least_steps=4, tiny got 'bow'"),
+        (["--between", "tiny,tiny"], 2, "two different contenders got 'tiny' twice"),
+        (["-c", "bow:name=x"], 2, "write x=bow to give it a name"),
+        (["-c", "bow:label=x"], 2, "write x=bow to give it a name"),
+        (["-c", "bow:seed=3"], 2, "pass the comparison's seeds, --seeds"),
+        (["-c", "bow:words=20.5"], 2, "words to be a whole number of at least 1 got 20.5"),
+        (["-c", "bow:words=many"], 2, "words to be a whole number of at least 1 got 'many'"),
+        (["-c", "bow:pyramid=5"], 2, "pyramid to be text got int: 5"),
+        (["--seeds", "-1"], 2, "seed to be a whole number of at least 0 got -1"),
+        (["--shared", "droop"], 2, "did you mean 'drop'"),
+        (["--most", "40"], 2, "write --most 40,20"),
         (["--test-share", "2"], 2, "a share between 0 and 1"),
         (["--config", "nothing.json"], 3, "config.json of a report"),
     ],
@@ -83,6 +95,53 @@ def test_faults(
     assert main(words) == code
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ({"seeds": 3}, "seeds: 3"),
+        ({"contenders": "bow"}, "contenders: 'bow'"),
+        ({"contenders": [3]}, "contenders: [3]"),
+        ({"resamples": "many"}, "resamples: 'many'"),
+        ({"level": True}, "level: True"),
+        ({"colour": "red"}, "the config.json of a report"),
+        (["seeds"], "the config.json of a report"),
+    ],
+)
+def test_configs_of_wrong_types(command: object, said: str, folders: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"command": command}))
+    words = ["compare", str(folders), "--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "r")]
+    assert main(words) == 3
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_between_is_checked_before_pictures_are_read(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_compare, "pictures", lambda *a, **k: pytest.fail("read"))
+    words = ["compare", str(folders), *QUICK, "--fresh", "--out", str(tmp_path / "r"), "--between", "tiny,nobody"]
+    assert main(words) == 2
+
+
+def test_what_the_page_shows_is_what_it_does(folders: Path, tmp_path: Path, capsys) -> None:
+    contenders = (QUICK[1], QUICK[3])
+    asked = {
+        "data": str(folders), "contenders": contenders, "seeds": (1,), "per_class": (2,), "corruptions": "blur",
+        "severities": (2,), "resamples": 100, "most": (5, 3),
+    }  # fmt: skip
+    results, summary = duel.compared(**asked)
+    assert (len(results.train), len(results.test)) == (15, 6)
+    shown: dict = {}
+    exec(duel.as_python(asked), shown)
+    assert figures(json.dumps({**shown["summary"].to_dict(), "report": 0, "fitted": 0})) == figures(
+        json.dumps({**summary.to_dict(), "report": 0, "fitted": 0})
+    )
+    command = shlex.split(duel.as_command(asked))[1:]
+    assert main([*command, "--fresh", "--json", "--out", str(tmp_path / "r")]) == 0
+    third = figures(capsys.readouterr().out)
+    for name in ("table", "pairs", "curves", "crossings", "robustness"):
+        assert third[name] == figures(json.dumps({**summary.to_dict(), "report": 0, "fitted": 0}))[name]
 
 
 def test_without_data_a_set_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import striate
 from striate.apps import duel, duel_worker
 from striate.tests.bow_baseline.stand_ins import as_folders, bands
 
+ASKED = duel_worker.Asked("rendered", ("bow", "linear"))
 PAGE = Path(striate.__file__).parent / "apps" / "pages" / "compare.py"
 
 
@@ -47,7 +48,19 @@ def test_a_duel_from_start_to_trial(page: AppTest) -> None:
     assert [tab.label for tab in page.tabs][:4] == ["Table", "Curves", "Disagreements", "Try a picture"]
     assert set(page.dataframe[0].value["contender"]) == {"bow", "linear"}
     assert {metric.label for metric in page.metric} == {"bow", "linear"}
-    assert {metric.value for metric in page.metric} <= set(duel_worker.pictures("rendered")[0].names)
+    assert {metric.value for metric in page.metric} <= set(duel.pictures("rendered")[0].names)
+    assert [code.value for code in page.code][:1] == [ASKED.python()]
+    assert ASKED.command() in [code.value for code in page.code]
+    assert "--seeds 0 --per-class none --corruptions none --severities 2,4" in ASKED.command()
+
+
+def test_classes_keep_their_shares(page: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in sorted((tmp_path / "bands" / "train" / "dark").iterdir())[2:]:
+        path.unlink()
+    asked = duel_worker.Asked(str(tmp_path / "bands"), ("linear:epochs=1,least_steps=1",), resamples=20)
+    results, _ = duel_worker.duel(asked)
+    assert results.train.counts() == {"bright": 6, "dark": 2, "middle": 6}
+    assert results.test.counts() == {"bright": 6, "dark": 6, "middle": 6}
 
 
 def test_a_set_of_ones_own_that_cannot_be_used(page: AppTest, tmp_path: Path) -> None:

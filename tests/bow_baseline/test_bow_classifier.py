@@ -57,9 +57,9 @@ def test_raw_pictures_are_named_as_the_vectors_seen_in_fit(monkeypatch: pytest.M
     seen = []
     fit = KernelSvm.fit
 
-    def watched(self: KernelSvm, vectors: np.ndarray, labels: np.ndarray) -> KernelSvm:
+    def watched(self: KernelSvm, vectors: np.ndarray, labels: np.ndarray, *, jobs: int | None) -> KernelSvm:
         seen.append(vectors.copy())
-        return fit(self, vectors, labels)
+        return fit(self, vectors, labels, jobs=jobs)
 
     monkeypatch.setattr(KernelSvm, "fit", watched)
     data = pictures()

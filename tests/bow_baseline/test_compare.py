@@ -1,5 +1,6 @@
 """The comparison itself: the same questions for all, answered once."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,17 @@ def test_attacks_are_aimed_at_each_contender() -> None:
         Comparison([means("a")[0]], attacks={"none": lambda *a: None}).run(TRAIN, TEST)
 
 
+def test_attacks_of_other_settings_are_run_again(tmp_path: Path) -> None:
+    def darken(model, image, label, rng, by):  # type: ignore[no-untyped-def]
+        return np.maximum(image, by) - by
+
+    found = []
+    for by in (0, 200, 0):
+        comparison = Comparison([means("a")[0]], attacks={"dark": partial(darken, by=np.uint8(by))}, cache=tmp_path)
+        found.append(summarize(comparison.run(TRAIN, TEST), count=0).attacks[0].accuracy)
+    assert found[0] == found[2] > found[1] == pytest.approx(1 / 3)
+
+
 def test_first_of_each_class_in_turn() -> None:
     assert first_of_each(np.array([0, 0, 0, 1, 2, 1]), 4) == [0, 3, 4, 1]
 
@@ -163,7 +175,7 @@ def test_unreadable_test_pictures_are_named_and_left_out(tmp_path: Path) -> None
     train, test = train_and_test(root, test_share=0.3)
     whole = ClassDataset([*train.pictures, *test.pictures], np.r_[train.labels, test.labels], train.names)
     images = np.stack([train.image(i) for i in range(len(train))])
-    results = Comparison([means("one")[0]]).run(from_arrays(images, train.labels, train.names), whole)
+    results = Comparison([means("one")[0]], shared="keep").run(from_arrays(images, train.labels, train.names), whole)
     assert len(results.test) == 33
     assert any("999.png" in line for line in results.test.report)
 
@@ -176,7 +188,9 @@ def test_unreadable_test_pictures_are_named_and_left_out(tmp_path: Path) -> None
         ({"seeds": ()}, "at least one seed"),
         ({"corruptions": SOME, "severities": ()}, "at least one seed and one severity"),
         ({"severities": (0,)}, "severities from 1 to 5"),
-        ({"attacked": 0}, "attacked to be a positive number"),
+        ({"attacked": 0}, "attacked to be a whole number of at least 1; got 0"),
+        ({"resamples": 10.5}, "resamples to be a whole number of at least 1; got 10.5"),
+        ({"seeds": (0, -1)}, "seed to be a whole number of at least 0; got -1"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict, said: str) -> None:

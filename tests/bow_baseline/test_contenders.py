@@ -75,6 +75,10 @@ def test_options_replace_those_of_the_table_and_are_told() -> None:
     [
         ("bof", {}, "did you mean 'bow"),
         ("bow", {"wrods": 3}, "options of the contender 'bow'"),
+        ("bow", {"seed": 3}, "options of 'bow' without a seed; got seed; pass the comparison's seeds"),
+        ("bow", {"decider_options": {"seed": 3}}, "options of 'bow' without a seed"),
+        ("bow", {"name": "x"}, "options of the contender 'bow'"),
+        ("bow", {"words": "many"}, "words to be a whole number of at least 1; got 'many'"),
         ("cnn", {"epoch": 3}, "did you mean 'epochs'"),
         ("cnn", {"epochs": 0}, "epochs to be a positive number"),
         ("cnn", {"network": "smal"}, "did you mean 'small'"),

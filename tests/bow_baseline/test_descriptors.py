@@ -136,13 +136,13 @@ def test_a_part_of_the_descriptors(photo: np.ndarray) -> None:
     ("make", "error", "words"),
     [
         (lambda: DenseSift(colour="hsv"), UsageError, "colour to be one of grey, opponent; got 'hsv'"),
-        (lambda: DenseSift(bin_sizes=()), UsageError, "at least one bin size; got none"),
+        (lambda: DenseSift(bin_sizes=()), UsageError, "at least one bin size, in a list; got"),
         (lambda: DenseSift(bin_sizes=(4, -1)), UsageError, "bin_sizes to be a positive number; got -1"),
-        (lambda: DenseSift(step=0), UsageError, "step to be a positive number; got 0"),
+        (lambda: DenseSift(step=0), UsageError, "step to be a whole number of at least 1; got 0"),
         (lambda: DenseSift(position=-1), UsageError, "position of at least 0; got -1"),
         (lambda: DenseSift(contrast=float("nan")), UsageError, "contrast of at least 0; got nan"),
-        (lambda: KeypointSift(max_keypoints=-3), UsageError, "max_keypoints of at least 0; got -3"),
-        (lambda: KeypointSift(max_side=0), UsageError, "max_side to be a positive number; got 0"),
+        (lambda: KeypointSift(max_keypoints=-3), UsageError, "max_keypoints to be a whole number of at least 0"),
+        (lambda: KeypointSift(max_side=0), UsageError, "max_side to be a whole number of at least 1; got 0"),
         (lambda: DenseSift().describe(np.zeros((9, 9), np.uint8)), ImageError, r"uint8 RGB image of shape \(H, W, 3\)"),
         (lambda: KeypointSift().describe(np.zeros((9, 9, 3))), ImageError, "got float64"),
         (

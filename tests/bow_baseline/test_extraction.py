@@ -13,6 +13,7 @@ from striate.bow_baseline.descriptors import DenseSift, KeypointSift
 from striate.bow_baseline.encoding import make_encoder
 from striate.bow_baseline.extraction import content, extract, sample
 from striate.bow_baseline.pyramid import Pyramid
+from striate.core import images
 from striate.core.checks import DataError, ImageError, UsageError
 from striate.core.images import save_image
 from striate.tests.core.test_classifier import stripes
@@ -116,6 +117,42 @@ def test_kept_by_content(bag: Bag, files: list[Path], tmp_path: Path, monkeypatc
     np.testing.assert_array_equal(vectors(other, files[:1], cache=cache), vectors(other, files[:1]))
 
 
+def test_a_file_is_read_once(bag: Bag, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def counted(file, *args, **keywords):
+        opened.append(str(file))
+        return open(file, *args, **keywords)
+
+    monkeypatch.setattr(images, "open", counted, raising=False)
+    for cache in (None, tmp_path):
+        opened.clear()
+        vectors(bag, files[:3], cache=cache)
+        assert opened == [str(path) for path in files[:3]]
+
+
+def test_what_is_kept_is_what_was_hashed(bag: Bag, files: list[Path], tmp_path: Path, monkeypatch) -> None:
+    changing, cache = tmp_path / "changing.png", tmp_path / "cache"
+    cache.mkdir()
+    changing.write_bytes(files[0].read_bytes())
+    hashing = extraction._kept
+
+    def change(*args):
+        changing.write_bytes(files[1].read_bytes())  # between the hash and the decoder
+        return hashing(*args)
+
+    monkeypatch.setattr(extraction, "_kept", change)
+    vectors(bag, [changing], cache=cache)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(vectors(bag, files[:1], cache=cache), vectors(bag, files[:1]))
+
+
+@pytest.mark.parametrize("jobs", [0, 1.5, True])
+def test_a_number_of_jobs_that_cannot_be(bag: Bag, files: list[Path], jobs: object) -> None:
+    with pytest.raises(UsageError, match=r"jobs to be a whole number other than 0; got .*; pass 1 or more, or -1"):
+        vectors(bag, files, jobs=jobs)
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda path: path.write_bytes(b"nothing"), lambda path: path.write_bytes(b""), lambda path: np.save(path, [1.0])],
@@ -157,11 +194,13 @@ def test_the_digest_tells_bags_apart(bag: Bag, pictures: list[np.ndarray]) -> No
 
 
 def test_content_of_files_and_of_pictures(files: list[Path], pictures: list[np.ndarray], tmp_path: Path) -> None:
-    assert content(files[0]) == files[0].read_bytes()
-    assert content(pictures[0]) != content(pictures[1])
+    data, picture = content(files[0])
+    assert data == files[0].read_bytes()
+    np.testing.assert_array_equal(picture(), pictures[0])
+    assert content(pictures[0])[0] != content(pictures[1])[0]
     flat = np.zeros((4, 6, 3), np.uint8)
-    assert content(flat) != content(flat.transpose(1, 0, 2))
-    with pytest.raises(ImageError, match=r"a picture file that can be read; got No such file .*gone\.png"):
+    assert content(flat)[0] != content(flat.transpose(1, 0, 2))[0]
+    with pytest.raises(ImageError, match=r"a picture file; got no file at .*gone\.png; check the path"):
         content(tmp_path / "gone.png")
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
-from striate.bow_baseline.distances import DISTANCES, distances
+from striate.bow_baseline.distances import DISTANCES, distances, earth_movers
 from striate.bow_baseline.nearest import NearestPictures
 from striate.core.checks import DataError, ModelError, UsageError
 from striate.tests.bow_baseline.test_svm import problem
@@ -47,16 +48,40 @@ def test_arrays_and_back() -> None:
     machine = NearestPictures().fit(x, y)
     again = NearestPictures().restore(machine.arrays(), 3)
     np.testing.assert_array_equal(again.scores(x), machine.scores(x))
-    for damaged in ({"features": x}, {"features": x, "labels": y[:-1]}, {"features": x, "labels": y + 1}):
+    for damaged in (
+        {"features": x},
+        {"features": x, "labels": y[:-1]},
+        {"features": x, "labels": y + 1},
+        {"features": x, "labels": y * 1.0},
+    ):
         with pytest.raises(ModelError, match=r"features \(N, D\) and labels \(N,\) of 3 classes; got .*; save"):
             NearestPictures().restore(damaged, 3)
+
+
+def test_earth_is_moved_between_the_words_of_each_cell() -> None:
+    x, y = problem(12)  # 36 numbers: 4 cells of 9 words
+    x[3, :9], x[5] = 0, 0
+    centres = np.random.default_rng(3).normal(size=(9, 5)).astype(np.float32)
+    machine = NearestPictures(neighbours=3, metric="earth-movers").fit(x, y, centres=centres)
+    away = np.mean([earth_movers(x[:, i : i + 9], x[:, i : i + 9], cdist(centres, centres)) for i in (0, 9, 18, 27)], 0)
+    assert machine.scores(x).argmax(1)[away[:, :].argsort(1)[:, 0] == np.arange(12)].size > 0
+    expected = KNeighborsClassifier(3, metric="precomputed", weights="distance").fit(away, y).predict_proba(away)
+    np.testing.assert_allclose(machine.predict_proba(x), expected, atol=1e-3)
+    again = NearestPictures(neighbours=3, metric="earth-movers").restore(machine.arrays(), 3)
+    np.testing.assert_array_equal(again.scores(x), machine.scores(x))
+    on_a_line = NearestPictures(neighbours=3, metric="earth-movers").fit(x, y)
+    assert not np.allclose(on_a_line.predict_proba(x[::2] + 1), machine.predict_proba(x[::2] + 1))
+    with pytest.raises(ModelError, match="features"):
+        NearestPictures().restore({**machine.arrays(), "centres": centres[:7]}, 3)
+    with pytest.raises(DataError, match="histograms of 7 words in a row; got 36 numbers; pass the words' own centres"):
+        NearestPictures(metric="earth-movers").fit(x, y, centres=centres[:7]).scores(x)
 
 
 def test_what_it_refuses() -> None:
     x, y = problem(12)
     for keywords, words in (
-        ({"neighbours": 0}, "at least 1 neighbour; got 0; pass 9"),
-        ({"neighbours": 1.5}, "at least 1 neighbour; got 1.5"),
+        ({"neighbours": 0}, "neighbours to be a whole number of at least 1; got 0; pass neighbours=1"),
+        ({"neighbours": 1.5}, "neighbours to be a whole number of at least 1; got 1.5"),
         ({"metric": "chi3"}, "did you mean 'chi2'"),
     ):
         with pytest.raises(UsageError, match=words):

@@ -107,6 +107,38 @@ def test_pictures_of_disagreements(report: Path) -> None:
     assert panel(np.zeros((700, 20, 3), np.uint8), "a" * 500).shape == (234, 200, 3)
 
 
+def test_attacks_and_crossings_are_written_and_the_next_report_removes_what_it_does_not_have(tmp_path: Path) -> None:
+    def darken(model, image, label, rng):  # type: ignore[no-untyped-def]
+        return np.zeros_like(image)
+
+    good, early = means("good")[0], means("early", blur=40.0)[0]
+    blur = {"blur": CORRUPTIONS["blur"]}
+    full = Comparison([good, early], per_class=(3,), corruptions=blur, severities=(1,), attacks={"dark": darken},
+                      attacked=6, resamples=50).run(bands(8), bands(12, seed=1))  # fmt: skip
+    summary = summarize(full, count=1)
+    write_report(full, summary, tmp_path)
+    attacks = list(csv.DictReader((tmp_path / "attacks.csv").read_text().splitlines()))
+    assert [(row["contender"], row["attack"]) for row in attacks] == [("good", "dark"), ("early", "dark")]
+    assert [float(row["after"]) for row in attacks] == [one.accuracy for one in summary.attacks]
+    (crossing,) = csv.DictReader((tmp_path / "crossings.csv").read_text().splitlines())
+    assert float(crossing["share"]) == summary.crossings[0].share
+    assert {"robustness_blur.svg", "curves.svg", "robustness.csv"} <= {path.name for path in tmp_path.iterdir()}
+    (tmp_path / "mine.svg").write_text("a drawing of one's own")
+    plain = Comparison([good], resamples=50).run(bands(8), bands(12, seed=1))
+    write_report(plain, summarize(plain), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "accuracy.svg", "answers.csv", "config.json", "curves.csv", "figures.json", "mine.svg", "pairs.csv",
+        "report.html", "report.md", "table.csv",
+    }  # fmt: skip
+
+
+def test_a_folder_without_a_report_keeps_its_files(tmp_path: Path) -> None:
+    (tmp_path / "curves.svg").write_text("a drawing of one's own")
+    plain = Comparison([means("good")[0]], resamples=50).run(bands(8), bands(12, seed=1))
+    write_report(plain, summarize(plain), tmp_path)
+    assert (tmp_path / "curves.svg").read_text() == "a drawing of one's own"
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     results = Comparison([means("one")[0]], resamples=20).run(bands(3), bands(3, seed=1))
     (tmp_path / "file").write_text("no folder")

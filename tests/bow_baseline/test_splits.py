@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.bow_baseline.splits import check_classes, readable, some_per_class, train_and_test
+from striate.bow_baseline.splits import check_classes, readable, some_per_class, stratified, train_and_test
 from striate.core.checks import DataError, UsageError
 from striate.core.datasets.classes import from_arrays
 from striate.tests.bow_baseline.stand_ins import as_folders, bands
@@ -41,6 +41,14 @@ def test_small_training_sets_lie_within_larger_ones() -> None:
     assert all(one.tobytes() in kept for one in few.pictures)
     assert some_per_class(data, 2, seed=5).fingerprint() != few.fingerprint()
     assert some_per_class(data, None, seed=4) is data
+
+
+def test_a_part_keeps_the_shares_of_the_classes() -> None:
+    pictures = np.arange(130, dtype=np.uint8).repeat(64).reshape(130, 8, 8)
+    data = from_arrays(pictures, [0] * 100 + [1] * 27 + [2] * 3, ("many", "some", "few"))
+    assert stratified(data, 20).counts() == {"many": 46, "some": 12, "few": 2}
+    assert stratified(data, 20, seed=1).fingerprint() != stratified(data, 20).fingerprint()
+    assert stratified(data, 44) is stratified(data, None) is data
 
 
 def test_the_digest_is_of_the_content(tmp_path: Path) -> None:

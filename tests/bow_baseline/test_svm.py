@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from striate.bow_baseline import svm
+from striate.bow_baseline import solvers, svm
 from striate.bow_baseline.calibration import STEEPEST, fit_slope, softmax
 from striate.bow_baseline.kernels import KERNELS
 from striate.bow_baseline.selection import choose, fold_of
@@ -116,6 +117,40 @@ def test_more_pictures_than_a_matrix_holds_are_streamed(monkeypatch: pytest.Monk
         KernelSvm(kernel="rbf").fit(x, y)
 
 
+def test_a_training_that_does_not_come_to_its_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = problem(300)
+    assert KernelSvm().fit(x, y).converged_
+    monkeypatch.setattr(svm, "MOST_EXACT", 100)
+    passes = []
+    whole = svm.StreamedSolver._objective
+
+    def counted(self, *args):
+        passes.append(1)
+        return whole(self, *args)
+
+    monkeypatch.setattr(svm.StreamedSolver, "_objective", counted)
+    assert KernelSvm().fit(x, y).converged_
+    assert 100 < len(passes) < 300  # 400 where every C may take MOST_PASSES
+    for module in (svm, solvers):
+        monkeypatch.setattr(module, "MOST_PASSES", 3)
+    passes.clear()
+    with pytest.warns(ConvergenceWarning, match="did not come to its precision in 3 passes"):
+        assert not KernelSvm().fit(x, y).converged_
+    assert len(passes) < 200
+
+
+def test_jobs_reach_the_solver_and_a_folds_matrix_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = problem(60)
+    asked, made = [], []
+    parallel, between = solvers.joblib.Parallel, np.ix_
+    monkeypatch.setattr(solvers.joblib, "Parallel", lambda **k: asked.append(k["n_jobs"]) or parallel(**k))
+    monkeypatch.setattr(solvers.np, "ix_", lambda *a: made.append(1) or between(*a))
+    two = KernelSvm().fit(x, y, jobs=2)
+    assert set(asked) == {2}
+    assert len(made) == 5 + 5 * len(svm.GRID)  # a fold's own part once, what is asked of it for every C
+    np.testing.assert_array_equal(two.scores(x), KernelSvm().fit(x, y).scores(x))
+
+
 def test_folds_hold_every_picture_out_once_and_a_lonely_one_never() -> None:
     labels = np.array([0] * 10 + [1] * 3 + [2])
     folds = fold_of(labels, 5, seed=0)
@@ -195,7 +230,10 @@ def test_only_the_pictures_that_decide_are_stored() -> None:
         ({"kernel": "chi3"}, "kernel to be one of linear, .*did you mean 'chi2'"),
         ({"c": 0.0}, "c to be a positive number; got 0.0"),
         ({"gamma": -1.0}, "gamma to be a positive number; got -1.0"),
-        ({"folds": 1}, "at least 2 folds; got 1; pass 5"),
+        ({"folds": 1}, "folds to be a whole number of at least 2; got 1; pass folds=2"),
+        ({"folds": 2.5}, "folds to be a whole number of at least 2; got 2.5"),
+        ({"c": "much"}, "c to be a number; got str: 'much'"),
+        ({"kernel": 3}, "kernel to be text; got int: 3"),
     ],
     ids=str,
 )

@@ -13,6 +13,7 @@ from striate.core.checks import CheckpointError, DataError, ModelError, UsageErr
 from striate.core.classifier import Classifier
 from striate.core.ensemble import Ensemble
 from striate.core.feature_svm import FeatureSvm
+from striate.core.images import save_image
 from striate.tests.core.test_classifier import stripes
 
 
@@ -72,6 +73,20 @@ def test_files_that_are_no_such_svm(trained: Classifier, tmp_path: Path) -> None
     svm.weight_ = svm.weight_[:2]
     with pytest.raises(CheckpointError, match="for 3 classes"):
         FeatureSvm.load(svm.save(tmp_path / "svm.safetensors"))
+    svm = FeatureSvm(trained, "relu3").fit(stripes())
+    svm.weight_ = svm.weight_[:, :-1]
+    with pytest.raises(CheckpointError, match="weights of 119 numbers for 120 of 'relu3'"):
+        FeatureSvm.load(svm.save(tmp_path / "svm.safetensors"))
+    svm.weight_, svm.layer = np.zeros((3, 120)), "relu9"
+    with pytest.raises(CheckpointError, match="the map to be one of"):
+        FeatureSvm.load(svm.save(tmp_path / "svm.safetensors"))
+
+
+def test_an_answer_names_its_file(trained: Classifier, tmp_path: Path) -> None:
+    svm = FeatureSvm(trained, "relu3").fit(stripes())
+    path = save_image(stripes().image(0), tmp_path / "one.png")
+    assert svm.predict(path).source == str(path)
+    assert [found.source for found in svm.predict([str(path), stripes().image(0)])] == [str(path), None]
 
 
 def test_an_svm_without_training(trained: Classifier) -> None:
