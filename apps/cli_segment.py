@@ -10,7 +10,7 @@ import typer
 from ..core.checks import ImageError, UsageError
 from .cli_classify import numbers
 from .cli_detect import Device, Json, Weights, check_device, expand
-from .cli_segment_train import measure, sides, train
+from .cli_segment_train import sides, train
 from .console import emit, error_fields, exit_code, note, show_error, stdout, table
 from .defaults import defaults
 from .groups import Group
@@ -24,7 +24,6 @@ app.command()(train)
 
 OBJECTS = defaults("segmentation/instances.py", "find_instances")
 DRAW = defaults("segmentation/label_map.py", "LabelMap.draw_on")
-USUAL_SPLITS = ("val", "test")
 
 Data = Annotated[
     Path, typer.Argument(help="Folder with images/ + masks/ (or labels/), of CamVid's, VOC's or COCO's layout.")
@@ -53,6 +52,7 @@ def val(
     Where masks are instance maps, which number the objects, these are counted and matched as well.
     """
     from ..core.datasets.load_masks import load_masks
+    from ..segmentation.counting import measure
 
     views = views_of(flip, scales)
     segmenter = load_segmenter(weights, device)
@@ -192,12 +192,13 @@ def views_of(flip: bool, scales: str | None) -> dict[str, Any]:
 
 
 def usual_split(data: Path) -> str:
-    """Return the split to measure on where none is named: val, else test, else the only one there is."""
+    """Return the split to measure on where none is named: val (of a year), else test, else the only one there is."""
     from ..core.datasets.load_masks import list_mask_splits
+    from ..core.datasets.splits import validation_split
 
     splits = list_mask_splits(data)
-    known = [name for name in USUAL_SPLITS if name in splits]
-    return known[0] if known else splits[0] if len(splits) == 1 else USUAL_SPLITS[0]
+    usual = validation_split(splits) or ("test" if "test" in splits else None)
+    return usual or (splits[0] if len(splits) == 1 else "val")
 
 
 def show(result: Result, *, areas: bool) -> None:

@@ -126,6 +126,8 @@ def train(
         note(f"go on with: striate segment train {data} --out {run} --resume")
         raise
     if judge is not None:
+        from ..segmentation.counting import measure
+
         save_figures(run, measure(segmenter, judge))
     report("segment", segmenter.history_, run, as_json)
 
@@ -175,26 +177,22 @@ def sides(option: str, text: str) -> tuple[int, int]:
 
 
 def datasets(data: Path, val_split: str | None) -> tuple[MaskDataset, MaskDataset | None]:
-    """Read the pictures to learn from and to judge by, and tell what was wrong with their masks."""
-    from ..core.datasets.load_masks import list_mask_splits, load_masks
+    """Read the pictures to learn from and to judge by, and tell what was wrong with their masks.
 
-    learn, judge = load_masks(data, "train"), None
-    if val_split is not None and val_split.replace(".", "", 1).isdecimal():
-        learn, judge = learn.split_off(float(val_split))
-    elif val_split != NO_SPLIT and (val_split is not None or "val" in list_mask_splits(data)):
-        judge = load_masks(data, val_split or "val", names=learn.names)
-    for line in [*learn.report, *(judge.report if judge is not None else [])]:
+    A split of the folder that is called like a share ("2012", VOC's) is that split.
+    """
+    from ..core.datasets.load_masks import list_mask_splits, load_masks
+    from ..core.datasets.splits import validation_split
+
+    learn, judge, splits = load_masks(data, "train"), None, list_mask_splits(data)
+    chosen = validation_split(splits) if val_split is None else val_split
+    if chosen is not None and chosen not in splits and chosen.replace(".", "", 1).isdecimal():
+        learn, judge = learn.split_off(float(chosen))
+    elif chosen is not None and chosen != NO_SPLIT:
+        judge = load_masks(data, chosen, names=learn.names)
+    for line in dict.fromkeys([*learn.report, *(judge.report if judge is not None else [])]):
         note(line)
     return learn, judge
-
-
-def measure(segmenter: Segmenter, dataset: MaskDataset, *, boundary: bool = False, **views: Any) -> dict[str, Any]:
-    """Return the figures of a dataset; "counts" of objects among them where masks are instance maps, else None."""
-    from ..segmentation.counting import count_figures, pictures_with_instances
-
-    figures = segmenter.evaluate(dataset, boundary=boundary, **views)
-    counts = count_figures(segmenter, dataset, **views) if pictures_with_instances(dataset) else None
-    return {**figures, "counts": counts}
 
 
 def save_figures(run: Path, figures: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 Batch = dict[str, Any]
 """What the samples' `collate` returns: tensors, and "sources", the names of the pictures in it."""
@@ -41,6 +41,12 @@ class KeyedBatches(Sampler[list[tuple[int, int]]]):
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield [(self.epoch, int(i)) for i in order[start : start + self.batch_size]]
+
+
+def worker_share(total: int) -> int:
+    """Return what one of the processes that prepare pictures may take of a total; ask in the process that reads."""
+    worker = get_worker_info()
+    return total // (1 if worker is None else worker.num_workers)
 
 
 def make_loader(samples: Samples, batches: KeyedBatches, workers: int) -> DataLoader[Any]:

@@ -20,7 +20,9 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 CODEC = "mp4v"
 """MPEG-4 part 2: the one encoder for .mp4 that every build of OpenCV has. Players open it, most browsers do not."""
 USUAL_RATE = 25.0  # where a file says none, or one that nobody can mean
-HIGHEST_RATE = 1000.0
+LOWEST_RATE, HIGHEST_RATE = 0.002, 1000.0  # OpenCV takes a thousandth for none
+LARGEST_TERM = 65535
+"""MPEG-4 keeps a rate as a fraction of two such numbers; OpenCV makes the lower one a power of ten, 1000 at most."""
 
 # Only containers that hold the pictures themselves. FFmpeg would also read play lists, which name other files and
 # addresses on the network.
@@ -100,17 +102,20 @@ def write_video(path: str | Path, rate: float) -> Iterator[Callable[[NDArray[np.
 
     Args:
         path: Ends in .mp4.
-        rate: Pictures a second.
+        rate: Pictures a second; rounded to what the container can say, three digits behind the point up to 65, two up
+            to 655, else one.
 
     Raises:
-        UsageError: Another suffix, a rate that is not above 0, a picture of another size than the first one.
+        UsageError: Another suffix, a rate below 0.002 or above 1000, a picture of another size than the first one.
         SaveError: The file cannot be written, or no picture came.
         ImageError: No picture.
     """
     path = Path(path)
-    if path.suffix.lower() != ".mp4" or not 0 < rate <= HIGHEST_RATE:
+    if path.suffix.lower() != ".mp4" or not 0 < rate <= HIGHEST_RATE or _told(rate) < LOWEST_RATE:
         got = f"{path.name!r} at {rate:g} pictures a second"
-        raise UsageError(f"a file called .mp4, and a rate up to {HIGHEST_RATE:g}", got, "pass 'out.mp4', 25")
+        raise UsageError(
+            f"a file called .mp4, and a rate from {LOWEST_RATE:g} to {HIGHEST_RATE:g}", got, "pass 'out.mp4', 25"
+        )
     # OpenCV knows the container by the suffix, so the temporary file keeps it.
     fresh = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.mp4")
     writer, size = cv2.VideoWriter(), (0, 0)
@@ -122,7 +127,7 @@ def write_video(path: str | Path, rate: float) -> Iterator[Callable[[NDArray[np.
         if not writer.isOpened():
             size = (height, width)
             even = (width + width % 2, height + height % 2)
-            if not writer.open(str(fresh), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODEC), rate, even):
+            if not writer.open(str(fresh), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODEC), _told(rate), even):
                 raise _unwritten(path, "OpenCV could not open it")
         if (height, width) != size:
             got = f"{width}x{height} after {size[1]}x{size[0]}"
@@ -147,6 +152,12 @@ def write_video(path: str | Path, rate: float) -> Iterator[Callable[[NDArray[np.
 def _rate(capture: cv2.VideoCapture) -> float:
     rate = float(capture.get(cv2.CAP_PROP_FPS))
     return rate if 0 < rate <= HIGHEST_RATE else USUAL_RATE
+
+
+def _told(rate: float) -> float:
+    """Return the nearest rate that the container can say."""
+    digits = next(digits for digits in (3, 2, 1) if round(rate * 10**digits) <= LARGEST_TERM)
+    return round(rate, digits)
 
 
 def _opened(path: Path) -> cv2.VideoCapture:

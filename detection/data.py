@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,10 @@ import numpy as np
 import torch
 
 from ..core.augment import Augmentation, Labelled, augment
+from ..core.batches import worker_share
 from ..core.checks import DataError
 from ..core.datasets import BoxDataset, list_splits, load_boxes
+from ..core.datasets.splits import validation_split
 from ..core.images import load_image, resize
 from ..core.letterbox import plan_letterbox
 
@@ -19,7 +20,8 @@ STRIDE = 32
 """The network's largest stride: sides of a canvas are multiples of it."""
 
 CACHE_BYTES = 2 * 1024**3
-"""Pictures are kept in memory, scaled to the canvas, until they fill this much; the others are read again each time."""
+"""Pictures are kept in memory, scaled to the canvas, until they fill this much, in all workers together; the
+others are read again each time."""
 
 
 def canvas_for(size: tuple[int, int], image_size: int) -> tuple[int, int]:
@@ -47,7 +49,7 @@ class TrainingPictures:
         aspect = float(np.median([sample.height / sample.width for sample in dataset]))
         self.canvas = canvas_for((round(1000 * aspect), 1000), image_size)
         self.cache: dict[int, np.ndarray] = {}
-        self.free = CACHE_BYTES
+        self.free: int | None = None  # known in the process that reads
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -83,6 +85,8 @@ class TrainingPictures:
         image = self.cache.get(index)
         if image is None:
             image = resize(load_image(sample.image), plan.fitted)
+            if self.free is None:
+                self.free = worker_share(CACHE_BYTES)
             if image.nbytes <= self.free:
                 self.cache[index] = image
                 self.free -= image.nbytes
@@ -110,8 +114,8 @@ def training_splits(
         train = load_boxes(data, "train", names=names if fixed and names else None)
         if not fixed and set(train.names) <= set(names):
             train = load_boxes(data, "train", names=names)
-        if val is None and any(re.fullmatch(r"val(\d{4})?", name) for name in list_splits(data)):
-            val = load_boxes(data, "val", names=train.names)
+        judge = validation_split(list_splits(data)) if val is None else None
+        val = val if judge is None else load_boxes(data, judge, names=train.names)
     if val is not None and val.names != train.names:
         fix = "read both splits with the same names"
         raise DataError(f"validation pictures of the classes {train.names}", f"{val.names}", fix)

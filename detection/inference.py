@@ -12,14 +12,11 @@ from torch import nn
 from ..core.checks import DataError
 from ..core.datasets import BoxDataset
 from ..core.images import letterbox, load_image, to_tensor
-from ..core.optimize import Optimized, optimize
+from ..core.optimize.copies import FastCopies
 from .data import canvas_for
 from .decode import EVALUATION, Thresholds, decode
 from .detections import Detections
 from .metrics import evaluate_boxes
-
-MOST_COPIES = 8
-"""Fast copies kept, one for each shape of canvas; more than a folder of photographs has, and made in 0.1 s."""
 
 
 class Inference:
@@ -34,7 +31,7 @@ class Inference:
 
     def __init__(self, network: nn.Module, names: tuple[str, ...], image_size: int, precision: str) -> None:
         self.network, self.names, self.image_size, self.precision = network, names, image_size, precision
-        self.copies: dict[tuple[int, int], Optimized] = {}
+        self.copies = FastCopies(network, precision=precision)
 
     def find(self, image: np.ndarray, thresholds: Thresholds) -> Detections:
         """Find boxes on a picture, uint8 RGB (H, W, 3); `speed` tells the milliseconds of "network" and "decode"."""
@@ -44,7 +41,7 @@ class Inference:
         device = next(self.network.parameters()).device
         images = to_tensor(canvas).to(device)
         with torch.inference_mode():
-            maps = self._copy(images)(images)
+            maps = self.copies(images)
             middle = time.perf_counter()
             found = decode(maps, thresholds)[0]
         speed = {"network": 1e3 * (middle - started), "decode": 1e3 * (time.perf_counter() - middle)}
@@ -61,15 +58,3 @@ class Inference:
             raise DataError(f"pictures of the classes {self.names}", f"{dataset.names}", fix)
         found = [self.find(load_image(sample.image), EVALUATION) for sample in dataset]
         return evaluate_boxes(dataset.samples, found, self.names)
-
-    def _copy(self, images: torch.Tensor) -> Optimized:
-        """The fast copy of the network for canvases of this shape; the oldest one makes room.
-
-        Packed weights depend on the shape; on a CUDA device one copy serves all and records a graph for each.
-        """
-        shape = (0, 0) if images.is_cuda else (images.shape[2], images.shape[3])
-        if shape not in self.copies:
-            if len(self.copies) == MOST_COPIES:
-                self.copies.pop(next(iter(self.copies)))
-            self.copies[shape] = optimize(self.network, images, precision=self.precision)
-        return self.copies[shape]

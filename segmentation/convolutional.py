@@ -29,7 +29,9 @@ def convolutionalize(network: nn.Module, size: tuple[int, int], *, same: bool = 
     Args:
         network: A classifier without branches on values, such as those of `core.models`; it stays as it is.
         size: (height, width) of the pictures that it classifies.
-        same: Pad each window by half, so that the map of scores is as large as the map that the first of them reads.
+        same: Pad each window by half its side, rounded down. Of odd windows (VGG's 7 x 7) the map of scores is as
+            large as the map they read, value upon value; of an even one (AlexNet's 6 x 6) it is one row and column
+            larger, and each value lies half a cell before its place.
 
     Returns:
         A module with the names of the network's modules and the attributes `head` and `maps` that it had.

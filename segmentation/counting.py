@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from ..core.checks import DataError, UsageError, unknown
-from ..core.datasets.mask_files import read_mask
+from ..core.checks import UsageError, unknown
 from ..core.datasets.masks import MaskDataset
-from .instance_metrics import count_agreement, match_instances, true_instances
+from .inference import check_classes
+from .instance_metrics import count_agreement, match_instances, numbered
 from .instances import DEPTH, Instances, find_instances
 from .label_map import LabelMap
-from .metrics import BACKGROUND
+from .metrics import BACKGROUND, SegmentationMetric
 from .segmenter import Segmenter
 
 IOU_THRESHOLD = 0.5
@@ -54,58 +53,80 @@ def objects_of(
     return find_instances(inside, method=method, depth=depth, least_area=least_area)
 
 
-def pictures_with_instances(dataset: MaskDataset) -> list[int]:
-    """Return the places of the pictures whose masks are instance maps of 16 bits; see `true_instances`."""
-    if dataset.code is None or dataset.code.other is None:
-        return []
-    return [i for i, mask in enumerate(dataset.masks) if isinstance(mask, Path) and _is_map(mask)]
+class ObjectCounts:
+    """Objects found beside those that instance maps number, picture by picture.
+
+    Args:
+        name: Their class.
+        method: See `find_instances`.
+        depth: Likewise.
+        least_area: Likewise.
+    """
+
+    def __init__(self, name: str, *, method: str = "watershed", depth: float = DEPTH, least_area: int = 1) -> None:
+        self.name = name
+        self.options: dict[str, Any] = {"method": method, "depth": depth, "least_area": least_area}
+        self.true: list[int] = []
+        self.found: list[int] = []
+        self.hits = 0
+
+    def update(self, there: Instances, label_map: LabelMap) -> None:
+        """Count one picture."""
+        found = objects_of(label_map, self.name, **self.options)
+        self.hits += int(match_instances(there.labels, found.labels, iou_threshold=IOU_THRESHOLD)["hits"])
+        self.true.append(len(there))
+        self.found.append(len(found))
+
+    def result(self) -> dict[str, Any]:
+        """Return what `count_agreement` does, "pictures", their number, and "f1" = 2 hits / (true + found).
+
+        An object is hit by one that overlaps it by an IoU above 0.5.
+        """
+        objects = sum(self.true) + sum(self.found)
+        f1 = 2 * self.hits / objects if objects else 1.0
+        return {**count_agreement(self.true, self.found), "pictures": len(self.true), "f1": f1}
 
 
-def count_figures(
+def measure(
     segmenter: Segmenter,
     dataset: MaskDataset,
     *,
+    boundary: bool = False,
     flip: bool = False,
     scales: Iterable[float] = (1.0,),
     method: str = "watershed",
     depth: float = DEPTH,
     least_area: int = 1,
 ) -> dict[str, Any]:
-    """Count objects on every picture whose mask is an instance map, and compare.
+    """Measure labels, and count the objects of masks that are instance maps; every picture and mask is read once.
 
     Args:
         segmenter: With weights, of the dataset's classes.
         dataset: Pictures and masks.
-        flip: See `Segmenter.predict`.
+        boundary: See `Segmenter.evaluate`.
+        flip: Likewise.
         scales: Likewise.
         method: See `find_instances`.
         depth: Likewise.
         least_area: Likewise.
 
     Returns:
-        What `count_agreement` does, "pictures", their number, and "f1" = 2 hits / (true + found) over all objects,
-        where an object is hit by one that overlaps it by an IoU above 0.5.
+        What `Segmenter.evaluate` does, and "counts", `ObjectCounts.result`, None where no mask is an instance map.
 
     Raises:
-        DataError: No picture has an instance map.
+        DataError: A dataset of other classes, or without pictures.
         ModelError: A segmenter without weights.
     """
-    chosen = pictures_with_instances(dataset)
-    if not chosen or dataset.code is None or dataset.code.other is None:
-        raise DataError("instance maps of 16 bits", f"none in {dataset.root}", "measure with evaluate instead")
-    name, scales = dataset.names[dataset.code.other], tuple(scales)
-    true, told, hits = [], [], 0
-    for index in chosen:
-        there = true_instances(dataset, index)
-        label_map = segmenter.predict(dataset.image(index), flip=flip, scales=scales)
-        found = objects_of(label_map, name, method=method, depth=depth, least_area=least_area)
-        hits += int(match_instances(there.labels, found.labels, iou_threshold=IOU_THRESHOLD)["hits"])
-        true.append(len(there))
-        told.append(len(found))
-    objects = sum(true) + sum(told)
-    return {**count_agreement(true, told), "pictures": len(chosen), "f1": 2 * hits / objects if objects else 1.0}
-
-
-def _is_map(mask: Path) -> bool:
-    raw = read_mask(mask)
-    return raw.bits == 16 and raw.values.ndim == 2
+    check_classes(dataset, segmenter.names)
+    metric, scales = SegmentationMetric(dataset.names, boundary=boundary), tuple(scales)
+    other = dataset.code.other if dataset.code is not None else None
+    name = dataset.names[other] if other is not None and other < len(dataset.names) else ""
+    counts = ObjectCounts(name, method=method, depth=depth, least_area=least_area)
+    for index in range(len(dataset)):
+        image, mask, raw = dataset.read(index)
+        label_map = segmenter.predict(image, flip=flip, scales=scales)
+        metric.update(mask, label_map.labels)
+        there = numbered(raw, dataset.code) if name else None
+        if there is not None:
+            counts.update(there, label_map)
+    return {**metric.result(), "counts": counts.result() if counts.true else None}

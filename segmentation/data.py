@@ -16,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.augment import FILL, jitter_colour
+from ..core.batches import worker_share
 from ..core.checks import UsageError, fraction, unknown
 from ..core.datasets.mask_files import IGNORE
 from ..core.datasets.masks import MaskDataset
 
 CACHE_BYTES = 2 * 1024**3
-"""Pictures and masks are kept in memory until they fill this much; the others are read again each time."""
+"""Pictures and masks are kept in memory until they fill this much, in all workers together; the others are read again
+each time."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class TrainingMasks:
         self.dataset, self.size, self.seed = dataset, (int(size[0]), int(size[1])), seed
         self.augmentation = mask_preset(augmentation)
         self.cache: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
-        self.free = CACHE_BYTES
+        self.free: int | None = None  # known in the process that reads
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -171,6 +173,8 @@ class TrainingMasks:
         pair = self.cache.get(index)
         if pair is None:
             pair = self.dataset.pair(index)
+            if self.free is None:
+                self.free = worker_share(CACHE_BYTES)
             if sum(part.nbytes for part in pair) <= self.free:
                 self.cache[index] = pair
                 self.free -= sum(part.nbytes for part in pair)

@@ -51,6 +51,11 @@ class Fcn(nn.Module):
     work at 500 pixels and are cut off again; the last, fixed deconvolution is `PixelNet`'s resizing, which is the same
     but at the border, where zeros would be mixed in.
 
+    Maps are laid over each other and over the picture from corner to corner, which is where they are in backbones that
+    pad by half: VGG, GoogLeNet, ResNet, DenseNet, MobileNet. Convolutions and poolings without padding begin further
+    in: the cells of AlexNet's maps lie 3.5 pixels off at stride 8 and 7.5 at 16, SqueezeNet's 5.5 and 9.5, and so do
+    the edges that are found with them, until the score layers have learned some of it.
+
     Args:
         classes: Number of classes.
         in_channels: Of the pictures.

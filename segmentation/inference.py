@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,16 +15,11 @@ from ..core.checks import DataError, UsageError
 from ..core.class_network import Normalized
 from ..core.datasets.masks import MaskDataset
 from ..core.images import resize, to_tensor
-from ..core.optimize import Optimized, optimize
+from ..core.optimize.copies import FastCopies
+from .likeliest import likeliest, likeliest_resized
 from .metrics import SegmentationMetric
 from .model import PixelNet
 from .tiling import TILES, Blend, Part, Tiles, grid
-
-MOST_COPIES = 8
-"""Fast copies kept, one for each shape of canvas; more than a folder of photographs has, and made in 0.2 s."""
-
-COPIES_BYTES = 2**28
-"""Memory for them: an FCN on VGG-16, 540 MB, gets one."""
 
 
 class Views(NamedTuple):
@@ -55,6 +49,28 @@ def views_of(flip: bool, scales: Iterable[float]) -> Views:
     return Views(chosen, flip)
 
 
+def check_classes(dataset: MaskDataset, names: tuple[str, ...]) -> None:
+    """Raise DataError unless a dataset has pictures, of these classes in this order."""
+    if dataset.names != names:
+        fix = "read it with names=segmenter.names"
+        raise DataError(f"pictures of the classes {names}", f"{dataset.names}", fix)
+    if not len(dataset):
+        raise DataError("pictures to measure on", f"none in {dataset.root}", "choose another split")
+
+
+class Found(NamedTuple):
+    """What a network says of a picture.
+
+    Attributes:
+        labels: The likeliest class of every pixel, uint8 (H, W).
+        probabilities: Of every class, (classes, H, W): float32, or float16 of a picture cut into tiles; None if not
+            asked for.
+    """
+
+    labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float32] | NDArray[np.float16] | None = None
+
+
 class Inference:
     """Runs a segmentation network on pictures of any size.
 
@@ -72,9 +88,10 @@ class Inference:
         inner = cast(PixelNet, network.network)
         self.stride, self.least = inner.stride, inner.least
         self.whole_pixels, self.tile, self.overlap = tiles.whole_pixels, self._up(tiles.tile), self._up(tiles.overlap)
-        self.copies: dict[tuple[int, int], Optimized] = {}
-        size = sum(p.numel() * p.element_size() for p in network.parameters())
-        self.most_copies = max(1, min(MOST_COPIES, COPIES_BYTES // max(1, size)))
+        # Scores are brought to the picture's size here, where classes meet: see `likeliest`.
+        mean, std = (part.flatten().tolist() for part in (network.mean, network.std))
+        self.device = network.mean.device
+        self.copies = FastCopies(Normalized(inner.network, mean, std).to(self.device), precision=precision)
 
     def evaluate(self, dataset: MaskDataset, views: Views = PLAIN, *, boundary: bool = False) -> dict[str, Any]:
         """Compare what the network says of all pictures with their masks; see `metrics.SegmentationMetric.result`.
@@ -82,40 +99,39 @@ class Inference:
         Raises:
             DataError: A dataset of other classes, or of the same in another order, or without pictures.
         """
-        if dataset.names != self.names:
-            fix = "read it with names=segmenter.names"
-            raise DataError(f"pictures of the classes {self.names}", f"{dataset.names}", fix)
-        if not len(dataset):
-            raise DataError("pictures to measure on", f"none in {dataset.root}", "choose another split")
+        check_classes(dataset, self.names)
         metric = SegmentationMetric(self.names, boundary=boundary)
         for index in range(len(dataset)):
             image, mask = dataset.pair(index)
             metric.update(mask, self.labels(image, views))
         return metric.result()
 
-    def labels(self, image: NDArray[np.uint8], views: Views) -> NDArray[np.uint8]:
+    def labels(self, image: NDArray[np.uint8], views: Views = PLAIN) -> NDArray[np.uint8]:
         """Return the likeliest class of every pixel, uint8 (H, W), of a picture uint8 RGB (H, W, 3)."""
-        # max finds the places 1.2 times as fast as argmax on this layout.
-        if self._is_whole(image, views):
-            plain = views == PLAIN  # the largest score is the largest probability
-            values = self._scores(image) if plain else self._probabilities(image, views)
-            return values.max(0).indices.to(torch.uint8).cpu().numpy()
-        labels = np.empty(image.shape[:2], np.uint8)
-        for rows, columns, values in self._tiled(image, views):
-            labels[rows, columns] = values.max(0).indices.to(torch.uint8).numpy()
-        return labels
+        return self.predict(image, views).labels
 
-    def probabilities(self, image: NDArray[np.uint8], views: Views) -> NDArray[np.float32] | NDArray[np.float16]:
-        """Return the probability of every class, (classes, H, W): float32, or float16 for a picture cut into tiles."""
-        if self._is_whole(image, views):
-            return self._probabilities(image, views).cpu().numpy()
-        found: NDArray[np.float16] | None = None
+    def predict(self, image: NDArray[np.uint8], views: Views = PLAIN, *, probabilities: bool = False) -> Found:
+        """Look at a picture, uint8 RGB (H, W, 3); the labels are the same with and without probabilities."""
+        if not self._is_whole(image, views):
+            return self._predict_tiled(image, views, probabilities)
+        if views != PLAIN:
+            mean = self._probabilities(image, views).cpu()
+            return Found(likeliest(mean), mean.numpy() if probabilities else None)
+        coarse, canvas = self._scores(image)  # the largest score is the largest probability
+        height, width = image.shape[:2]
+        labels = np.ascontiguousarray(likeliest_resized(coarse, canvas)[:height, :width])
+        if not probabilities:
+            return Found(labels)
+        return Found(labels, _resized(coarse, canvas, (height, width)).softmax(0).cpu().numpy())
+
+    def _predict_tiled(self, image: NDArray[np.uint8], views: Views, probabilities: bool) -> Found:
+        labels = np.empty(image.shape[:2], np.uint8)
+        kept = np.empty((len(self.names), *labels.shape), np.float16) if probabilities else None
         for rows, columns, values in self._tiled(image, views):
-            if found is None:
-                found = np.empty((len(values), *image.shape[:2]), np.float16)
-            found[:, rows, columns] = values.numpy()
-        assert found is not None
-        return found
+            labels[rows, columns] = likeliest(values)
+            if kept is not None:
+                kept[:, rows, columns] = values.numpy()
+        return Found(labels, kept)
 
     def _is_whole(self, image: NDArray[np.uint8], views: Views) -> bool:
         return image.shape[0] * image.shape[1] * views.largest**2 <= self.whole_pixels
@@ -144,7 +160,7 @@ class Inference:
             size = (max(1, round(height * scale)), max(1, round(width * scale)))
             seen = image if size == (height, width) else resize(image, size)
             for mirrored in (False, True)[: 1 + views.flip]:
-                scores = self._scores(np.ascontiguousarray(seen[:, ::-1]) if mirrored else seen)
+                scores = _resized(*self._scores(np.ascontiguousarray(seen[:, ::-1]) if mirrored else seen), size)
                 found = (scores.flip(2) if mirrored else scores).softmax(0)
                 if size != (height, width):
                     found = ops.upsample(found[None], size=(height, width), mode="bilinear")[0]
@@ -152,27 +168,21 @@ class Inference:
         assert total is not None
         return total / (len(views.scales) * (1 + views.flip))
 
-    def _scores(self, image: NDArray[np.uint8]) -> Tensor:
-        """Return scores, float32 (classes, H, W), of a picture that is not cut; it is mirrored up to the stride."""
+    def _scores(self, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
+        """Return the network's own scores, float32 (classes, h, w), and the size (H, W) of the canvas that they cover.
+
+        The canvas is a picture that is not cut, mirrored at its ends up to the stride.
+        """
         height, width = image.shape[:2]
         down, along = (max(self._up(side), self.least) - side for side in (height, width))
         if down or along:
             image = np.asarray(cv2.copyMakeBorder(image, 0, down, 0, along, cv2.BORDER_REFLECT_101), np.uint8)
-        images = to_tensor(image).to(next(self.network.parameters()).device)
-        with torch.inference_mode():
-            return self._copy(images)(images)[0, :, :height, :width].float()
+        return self.copies(to_tensor(image).to(self.device))[0].float(), (height + down, width + along)
 
     def _up(self, side: int) -> int:
         return -(-side // self.stride) * self.stride
 
-    def _copy(self, images: Tensor) -> Optimized:
-        """The fast copy of the network for canvases of this shape; the oldest one makes room.
 
-        Packed weights depend on the shape; on a CUDA device one copy serves all and records a graph for each.
-        """
-        shape = (0, 0) if images.is_cuda else (images.shape[2], images.shape[3])
-        if shape not in self.copies:
-            if len(self.copies) >= self.most_copies:
-                self.copies.pop(next(iter(self.copies)))
-            self.copies[shape] = optimize(self.network, images, precision=self.precision)
-        return self.copies[shape]
+def _resized(scores: Tensor, canvas: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Return scores (classes, h, w) at the canvas's size, cut to the picture's."""
+    return ops.upsample(scores[None], size=canvas, mode="bilinear")[0, :, : size[0], : size[1]]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.checks import DataError, UsageError
-from ..core.datasets.mask_files import read_mask
+from ..core.datasets.mask_code import MaskCode
+from ..core.datasets.mask_files import RawMask
 from ..core.datasets.masks import MaskDataset
 from .instances import Instances, renumber
 
@@ -21,11 +21,22 @@ def true_instances(dataset: MaskDataset, index: int) -> Instances:
     Raises:
         DataError: The mask is no instance map but holds class ids.
     """
-    mask = dataset.masks[index]
-    raw = read_mask(mask) if isinstance(mask, Path) else None
-    if raw is None or raw.bits != 16 or raw.values.ndim != 2 or dataset.code is None or dataset.code.other is None:
+    found = numbered(dataset.read(index).raw, dataset.code)
+    if found is None:
         got = f"class ids: {dataset.mask_source(index)}"
         raise DataError("an instance map of 16 bits", got, "count with find_instances instead")
+    return found
+
+
+def numbered(raw: RawMask | None, code: MaskCode | None) -> Instances | None:
+    """Return the objects that a mask's file numbers, None where it holds class ids.
+
+    Args:
+        raw: What the file holds; None for a mask that is no file.
+        code: What its values mean.
+    """
+    if raw is None or raw.bits != 16 or raw.values.ndim != 2 or code is None or code.other is None:
+        return None
     return Instances(renumber(raw.values.astype(np.int32)))
 
 
@@ -60,12 +71,13 @@ def count_agreement(true: Sequence[int], found: Sequence[int]) -> dict[str, floa
 def match_instances(
     true: NDArray[np.integer[Any]], found: NDArray[np.integer[Any]], *, iou_threshold: float = 0.5
 ) -> dict[str, float]:
-    """Count the objects that are found, where each true object and a found one overlap by more than `iou_threshold`.
+    """Count the objects that are found: a true and a found one overlap by more than `iou_threshold`, or are the same.
 
     Args:
         true: (H, W), 0 is background, objects numbered from 1.
         found: Likewise, same shape.
-        iou_threshold: From 0.5, where no object can have two partners (Kirillov et al. 2019, panoptic quality), to 1.
+        iou_threshold: From 0.5, where no object can have two partners (Kirillov et al. 2019, panoptic quality), to 1,
+            which asks for the same pixels.
 
     Returns:
         "hits", "true", "found", "f1" = 2 hits / (true + found) (1 where there is nothing and nothing was found), and
@@ -86,7 +98,7 @@ def match_instances(
     area = np.bincount(true.ravel(), minlength=there + 1)
     other = np.bincount(found.ravel(), minlength=told + 1)
     iou = both / (area[first] + other[second] - both)
-    hit = (first > 0) & (second > 0) & (iou > iou_threshold)
+    hit = (first > 0) & (second > 0) & ((iou > iou_threshold) | (iou == 1))
     counts = int((area[1:] > 0).sum()), int((other[1:] > 0).sum())
     f1 = 2 * int(hit.sum()) / sum(counts) if sum(counts) else 1.0
     return {

@@ -104,6 +104,9 @@ def find_instances(
 ) -> Instances:
     """Find single objects.
 
+    Unlike `Segmenter.predict`, which cuts into tiles, this looks at the whole picture at once: 35 bytes a pixel with
+    "watershed", 23 with "components", which is 14 and 9 GB for 20,000 x 20,000 pixels.
+
     Args:
         foreground: bool (H, W), or uint8 (H, W) that is 0 outside.
         method: "watershed" parts objects that touch; "components" takes each connected piece (corners do not connect)

@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+PARENT = 3
+"""Place of a contour's parent in a row of OpenCV's tree."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outline:
@@ -57,11 +60,11 @@ def outlines(mask: NDArray[np.bool_], label: str, class_id: int) -> list[Outline
     corners = [
         _corners(np.asarray(contour[:, 0], np.int32)) + np.array((columns[0], rows[0]), np.int32) for contour in found
     ]
-    parents = tree[0, :, 3]
-    return [
-        Outline(label, class_id, corners[i], tuple(corners[k] for k in np.flatnonzero(parents == i)))
-        for i in np.flatnonzero(parents < 0)[::-1]
-    ]
+    holes: dict[int, list[NDArray[np.int32]]] = {i: [] for i in np.flatnonzero(tree[0, :, PARENT] < 0).tolist()}
+    for ring, parent in zip(corners, tree[0, :, PARENT].tolist(), strict=True):
+        if parent >= 0:
+            holes[parent].append(ring)
+    return [Outline(label, class_id, corners[i], tuple(holes[i])) for i in reversed(holes)]
 
 
 def _corners(points: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -29,11 +29,12 @@ VALUED = re.compile(r"(?P<value>\d+|\*)\s+(?P<name>\S.*)")
 
 @dataclass(frozen=True)
 class ClassList:
-    """Names, colours (empty: none stated) and the code from values to class ids."""
+    """Names, colours (empty: none stated), the code from values to class ids, and what was assumed, if anything."""
 
     names: tuple[str, ...]
     code: MaskCode
     colours: tuple[Colour, ...] = ()
+    remark: str = ""
 
 
 def find_class_list(root: Path) -> Path | None:
@@ -49,7 +50,8 @@ def read_class_list(path: Path) -> ClassList:
     """Read one of the files that the module names.
 
     Raises:
-        DataError: A line that says nothing known, a value or colour twice, values above 65535, no class at all.
+        DataError: A value or colour twice or out of range, no class at all, more than 254, a class without a colour
+            beside others that have one, or no text.
     """
     values: list[tuple[int, int]] = []
     colours: list[tuple[Colour, int]] = []
@@ -71,13 +73,19 @@ def read_class_list(path: Path) -> ClassList:
         elif value == "*":
             other = class_id
         else:
-            level = int(value) if value else len(values)
+            level = _number(value) if value else len(values)
             if level > 65535 or level in dict(values):
                 raise DataError("every value once, from 0 to 65535", where, "correct the line")
             values.append((level, class_id))
     if not names or (values and colours):
         got = f"{'values and colours' if names else 'none'} in {path}"
         raise DataError("classes with either values or colours", got, "write one line 'VALUE NAME' for each class")
+    if len(names) > MOST_CLASSES:
+        raise DataError(f"at most {MOST_CLASSES} classes", f"{len(names)} in {path}", "join some of them")
+    bare = [name for i, name in enumerate(names) if colours and i not in dict(colours).values()]
+    if bare:
+        fix = "give it a line with a colour of its own too, or write '* void' to ignore all other colours"
+        raise DataError("a colour for every class", f"'* {bare[0]}' without one in {path}", fix)
     if values and IGNORE not in dict(values) and other is None:
         values.append((IGNORE, IGNORE))
     shown = tuple(next(c for c, i in colours if i == k) for k in range(len(names))) if colours else ()
@@ -105,15 +113,27 @@ def with_names(found: ClassList, names: Sequence[str]) -> ClassList:
     return replace(found, names=tuple(names), code=code, colours=colours)
 
 
+def is_readable(value: int, name: str) -> bool:
+    """Whether the line "VALUE NAME" of a class list gives back both."""
+    line = f"{value} {name}"
+    plain = line.encode("utf-8", "replace").decode() == " ".join(line.split())
+    return plain and not VOID.search(name) and _entry(line) == (str(value), None, name)
+
+
 def _entry(line: str) -> tuple[str, Colour | None, str]:
     """Return (value or "" or "*", colour or None, name)."""
     for pattern in COLOURED:
         if match := pattern.fullmatch(line):
-            red, green, blue = (int(match[key]) for key in "rgb")
+            red, green, blue = (_number(match[key]) for key in "rgb")
             return "", (red, green, blue), match["name"].strip()
     if match := VALUED.fullmatch(line):
         return match["value"], None, match["name"].strip()
     return "", None, line
+
+
+def _number(digits: str) -> int:
+    """Read digits, however many: int() refuses 4,301 of them, and nothing above nine is in range anyway."""
+    return int(digits) if len(digits.lstrip("0")) < 10 else 10**9
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

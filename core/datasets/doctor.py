@@ -8,12 +8,14 @@ from pathlib import Path
 
 from ..checks import DataError, ImageError, StriateError
 from ..images import load_image
+from .boxes import BoxDataset
 from .classes import ClassDataset
 from .findings import Finding, Looked, copies, digests, finding
-from .load import list_splits, load_boxes
+from .load import list_splits, load_boxes, recognise
 from .load_classes import list_class_splits, load_classes
 from .load_masks import mask_format
 from .mask_doctor import examine_masks
+from .polygon_doctor import examine_polygons
 
 FEWEST = 10
 """Pictures of a class below which its figures say little."""
@@ -28,17 +30,20 @@ def examine(root: str | Path, *, on_progress: Callable[[int, int], None] | None 
 
     Args:
         root: Its folder.
-        on_progress: Called with (pictures read, pictures in all).
+        on_progress: Called with (pictures read, pictures in all); where there are masks and boxes, first of the masks.
 
     Raises:
         DataError: No dataset at all.
     """
     root = Path(root)
     if (format := mask_format(root)) is not None:  # first: images/ beside labels/ would pass for YOLO's boxes
-        boxes = _boxes(root, list_splits(root, format="voc")) if (root / "Annotations").is_dir() else []
-        return examine_masks(root, format, on_progress=on_progress) + boxes
+        masks = examine_masks(root, format, on_progress=on_progress)
+        boxes = list_splits(root, format="voc") if (root / "Annotations").is_dir() else []
+        return masks + _boxes(root, boxes, on_progress)
     try:
-        return _boxes(root, list_splits(root))
+        boxes = list_splits(root)
+        polygons = examine_polygons(root, boxes, on_progress=on_progress) if recognise(root) == "coco" else []
+        return polygons + _boxes(root, boxes, on_progress)
     except DataError:  # no layout of boxes: whose folders would pass for classes
         splits = list_class_splits(root)
     findings: list[Finding] = []
@@ -63,23 +68,28 @@ def examine(root: str | Path, *, on_progress: Callable[[int, int], None] | None 
     return [*findings, *_names(sets), *_sizes(seen), *copies(seen)]
 
 
-def _boxes(root: Path, splits: list[str]) -> list[Finding]:
+def _boxes(root: Path, splits: list[str], on_progress: Callable[[int, int], None] | None) -> list[Finding]:
     """Examine a dataset of boxes: what its reader reports, and pictures that two splits share."""
     findings, seen = [], []
+    sets: dict[str, BoxDataset] = {}
     for split in splits:
         try:
-            dataset = load_boxes(root, split)
+            sets[split] = load_boxes(root, split)
         except StriateError as error:
             findings.append(Finding("error", "cannot be read", f"split {split!r}: {error}"))
             continue
-        findings += [Finding("note", "label", line) for line in dataset.report]
+        findings += [Finding("note", "label", line) for line in sets[split].report]
+    total, done = sum(map(len, sets.values())), 0
+    for split, dataset in sets.items():
         for sample in dataset:
             try:
                 image = load_image(sample.image)
+                seen.append(Looked(str(sample.image), split, "", image.shape[:2], False, *digests(image)))
             except ImageError as error:
                 findings.append(Finding("error", "unreadable", error.got, (str(sample.image),)))
-                continue
-            seen.append(Looked(str(sample.image), split, "", image.shape[:2], False, *digests(image)))
+            done += 1
+            if on_progress is not None:
+                on_progress(done, total)
     return [*findings, *copies(seen)]
 
 

@@ -27,11 +27,16 @@ from .mask_layouts import (
 )
 from .mask_polygons import read_polygons, refuse
 from .masks import MaskDataset, size_error
+from .splits import validation_split
 
 POLICIES = ("error", "leave_out")
 LOOKED_AT = 8
 """Masks that are read to see what kind their values are."""
 FOREGROUND = ("background", "foreground")
+INSTANCES = (
+    "masks of 16 bits are taken for instance maps, every value above 0 for an object of one class; if the values are "
+    "class ids, write classes.txt into the folder, one line 'VALUE NAME' for each"
+)
 SPLITS: dict[str, Callable[[Path], Sequence[str]]] = {
     "camvid": lambda root: list(camvid_splits(root)),
     "voc": lambda root: list(voc_splits(root)),
@@ -84,7 +89,7 @@ def load_masks(
         first = f" ({pairs.faults[0].error})" if pairs.faults else ""
         raise DataError(f"at least one picture with its mask in split {split!r}", f"none in {root}{first}", "add some")
     meaning = meaning_of(root, pairs.masks, format=format, names=names)
-    report = [str(fault) for fault in pairs.faults]
+    report = [str(fault) for fault in pairs.faults] + ([meaning.remark] if meaning.remark else [])
     return MaskDataset(
         pairs.pictures, pairs.masks, meaning.names, meaning.colours, root, split, format, report, meaning.code
     )
@@ -107,14 +112,16 @@ def training_mask_splits(
         names: Classes that the masks must have; None takes the dataset's own.
 
     Raises:
-        DataError: Other classes than `names`, or validation pictures of other classes, or none.
+        DataError: No pictures, other classes than `names`, or validation pictures of other classes, or none.
     """
     if isinstance(data, MaskDataset):
         train = data
     else:
         train = load_masks(data, "train", names=names)
-        if val is None and "val" in list_mask_splits(data):
-            val = load_masks(data, "val", names=train.names)
+        judge = validation_split(list_mask_splits(data)) if val is None else None
+        val = val if judge is None else load_masks(data, judge, names=train.names)
+    if not len(train):
+        raise DataError("pictures to train on", f"none in {train.root}", "add some")
     if names is not None and train.names != tuple(names):
         raise DataError(f"masks of the classes {tuple(names)}", f"{train.names}", "read them with these names")
     if val is not None and len(val) == 0:
@@ -151,7 +158,7 @@ def meaning_of(root: Path, masks: list[Path], *, format: str, names: tuple[str, 
         return found if names is None else with_names(found, names)
     bits, values = _values_in(masks)
     if bits != 8 and (names is None or len(names) == 2):
-        return ClassList(names or FOREGROUND, MaskCode.foreground())
+        return ClassList(names or FOREGROUND, MaskCode.foreground(), remark=INSTANCES if bits == 16 else "")
     if names is None:
         names = {"voc": VOC_NAMES, "camvid": CAMVID_NAMES}.get(format)
     if values in ([0, 255], [255]):

@@ -63,23 +63,29 @@ def examine_masks(root: Path, format: str, *, on_progress: Callable[[int, int], 
             pairs[split] = readable_pairs(root, split, format)
         except StriateError as error:
             findings.append(Finding("error", "cannot be read", f"split {split!r}: {error}"))
-    total, seen = sum(len(found.pictures) for found in pairs.values()), []
+    total, done, seen = sum(len(found.pictures) for found in pairs.values()), 0, []
     for split, found in pairs.items():
         meaning = _meaning(root, format, split, found.masks, findings)
         masks: list[MaskLooked] = []
         for picture, mask in zip(found.pictures, found.masks, strict=True):
             try:
                 masks.append(_look(mask, meaning))
+            except StriateError as error:
+                found.faults.append(Fault("unreadable", str(mask), error))
+            try:
                 image = load_image(picture)
                 seen.append(Looked(str(picture), split, "", image.shape[:2], False, *digests(image)))
             except StriateError as error:
-                found.faults.append(Fault("unreadable", str(mask), error))
+                found.faults.append(Fault("unreadable", str(picture), error))
+            done += 1
             if on_progress is not None:
-                on_progress(len(seen), total)
-        findings += _faults(split, found.faults)
+                on_progress(done, total)
+        findings += fault_findings(split, found.faults)
         findings += _values(split, masks) + _palettes(split, masks)
+        if meaning is not None and meaning.remark:
+            findings.append(Finding("note", "instance maps", f"{split}: {meaning.remark}"))
         if meaning is not None:
-            findings += _classes(split, masks, meaning.names)
+            findings += class_findings(split, masks, meaning.names)
     return findings + copies(seen)
 
 
@@ -113,7 +119,7 @@ def _shares(raw: RawMask, source: str) -> dict[int, float]:
     return dict(zip(values.tolist(), (counts / counts.sum()).tolist(), strict=True))
 
 
-def _faults(split: str, faults: list[Fault]) -> list[Finding]:
+def fault_findings(split: str, faults: list[Fault]) -> list[Finding]:
     """Make one finding of all faults of a kind; it says how to mend the first."""
     kinds = defaultdict(list)
     for fault in faults:
@@ -166,7 +172,7 @@ def _palettes(split: str, masks: list[MaskLooked]) -> list[Finding]:
     return [finding("error", "palettes differ", text, list(colours.values()))]
 
 
-def _classes(split: str, masks: list[MaskLooked], names: tuple[str, ...]) -> list[Finding]:
+def class_findings(split: str, masks: list[MaskLooked], names: tuple[str, ...]) -> list[Finding]:
     """Find classes that are absent or rare, and masks of one class."""
     rows = np.array([look.classes for look in masks if len(look.classes)]).reshape(-1, len(names) + 1)
     pixels = rows[:, :-1].sum(0)

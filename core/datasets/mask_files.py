@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..atomic import atomic_write
 from ..checks import DataError, ImageError
@@ -38,7 +39,7 @@ class RawMask:
     Attributes:
         values: uint8 or uint16 (H, W), or colours, uint8 (H, W, 3).
         palette: RGB of the values, (K, 3), where the file has one.
-        bits: Of a value: 1, 8 or 16.
+        bits: Of a value: 1, 8 (also where the file has 2 or 4) or 16.
     """
 
     values: Values
@@ -49,7 +50,8 @@ class RawMask:
 def read_mask(path: str | Path) -> RawMask:
     """Read a mask without any conversion of its values, within the loader's budgets for pixels, bytes and time.
 
-    1-bit becomes 0 and 1. Palettes give their indices, and the palette beside them. Alpha must be opaque everywhere.
+    1-bit becomes 0 and 1, grey of 2 and 4 bits 0 to 3 and 0 to 15. Palettes give their indices, and the palette beside
+    them. Alpha must be opaque everywhere.
 
     Raises:
         ImageError: What `load_image` raises, and files whose values cannot be class ids: JPEG, floats, transparency,
@@ -58,15 +60,16 @@ def read_mask(path: str | Path) -> RawMask:
     budget = Budget(MAX_PIXELS, MAX_BYTES, time.monotonic() + MAX_SECONDS, MAX_SECONDS)
     name = str(path)
     palette, bits = None, 8
+    data = read_file(name, budget, MAX_BYTES + 1)
 
     def pixels(picture: Image.Image, name: str) -> np.ndarray:
         nonlocal palette, bits
         palette, bits = _palette(picture), 1 if picture.mode == "1" else 16 if picture.mode.startswith("I") else 8
-        values = _values(picture, name)
+        values = _values(picture, name) // _grey_step(picture, data)
         upright = oriented(values.reshape(*values.shape[:2], -1), orientation_of(picture.info.get("exif")))
         return upright if values.ndim == 3 else upright[..., 0]
 
-    values = decode(read_file(name, budget, MAX_BYTES + 1), budget, name, pixels)
+    values = decode(data, budget, name, pixels)
     return RawMask(np.ascontiguousarray(values), palette, bits)
 
 
@@ -91,6 +94,16 @@ def _values(picture: Image.Image, name: str) -> np.ndarray:
     raise ImageError(
         "a mask of whole numbers, a palette or RGB", f"mode {picture.mode}: {name}", "save it as 8-bit PNG"
     )
+
+
+def _grey_step(picture: Image.Image, data: bytes) -> int:
+    """Return what Pillow multiplies grey values of 2 and 4 bits by, so that the largest becomes 255; else 1."""
+    bits = 8
+    if picture.format == "PNG" and data[25] == 0:  # the header's type of colour, grey; its bit depth stands before it
+        bits = data[24]
+    elif isinstance(picture, TiffImageFile):
+        bits = picture.tag_v2.get(BITSPERSAMPLE, (8,))[0]
+    return 255 // (2**bits - 1) if picture.mode == "L" and bits in (2, 4) else 1
 
 
 def _palette(picture: Image.Image) -> NDArray[np.uint8] | None:

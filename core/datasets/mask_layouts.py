@@ -85,21 +85,39 @@ def match_folders(root: Path, split: str, splits: Callable[[Path], dict[str, tup
     """
     pictures_folder, masks_folder = splits(root)[known_split(root, split, splits(root))]
     pictures, masks = _by_key(pictures_folder), _by_key(masks_folder)
+    chosen = _partners(pictures, masks)
+    used = set(chosen.values())
     found = Pairs()
     for key, picture in pictures.items():
-        mask = next((masks.pop(key + ending) for ending in ENDINGS if key + ending in masks), None)
-        if mask is None:
+        if key not in chosen:
             fix = f"add {masks_folder / key}.png, or take the picture out"
             error = DataError("a mask for every picture", f"none for {picture}", fix)
             found.faults.append(Fault("picture without mask", str(picture), error))
             continue
         found.pictures.append(picture)
-        found.masks.append(mask)
-    for mask in masks.values():
+        found.masks.append(masks[chosen[key]])
+    for mask in (path for key, path in masks.items() if key not in used):
         fix = f"add its picture to {pictures_folder}, or take the mask out"
         error = DataError("a picture for every mask", f"none for {mask}", fix)
         found.faults.append(Fault("mask without picture", str(mask), error))
     return found
+
+
+def _partners(pictures: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
+    """Return the mask of each picture that has one, by their names.
+
+    The ending that fits most pictures goes first: beside a.png and a_L.png, a_L.png alone is the second one's mask, but
+    with a_L_L.png the first one's.
+    """
+    fits = {ending: [key for key in pictures if key + ending in masks] for ending in ENDINGS}
+    chosen: dict[str, str] = {}
+    taken: set[str] = set()
+    for ending in sorted(ENDINGS, key=lambda ending: -len(fits[ending])):
+        for key in fits[ending]:
+            if key not in chosen and key + ending not in taken:
+                chosen[key] = key + ending
+                taken.add(key + ending)
+    return chosen
 
 
 def match_voc(root: Path, split: str) -> Pairs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from .masks import MaskDataset
 from .run_lengths import decode_runs
 
 BACKGROUND = "background"
+WITHOUT = "no segmentation"
+"""Kind of the faults of annotations that have none, as those of boxes only."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,27 @@ class Region:
     polygons: tuple[NDArray[np.float64], ...] = ()
     runs: dict[str, Any] | None = None
 
-    def inside(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return which pixels belong to it, bool `size`."""
+    def cut(self, size: tuple[int, int]) -> tuple[slice, slice, NDArray[np.bool_]]:
+        """Return rows and columns of a box around it in a picture of `size`, and which pixels in there are its own."""
         if self.runs is not None:
-            return decode_runs(self.runs)
+            return slice(0, size[0]), slice(0, size[1]), decode_runs(self.runs)
         from skimage.draw import polygon  # 0.2 s to import
 
-        found = np.zeros(size, bool)
-        for points in self.polygons:
-            found[polygon(points[:, 1] - 0.5, points[:, 0] - 0.5, size)] = True
-        return found
+        drawn = [polygon(points[:, 1] - 0.5, points[:, 0] - 0.5, size) for points in self.polygons]
+        rows, columns = (np.concatenate(places) for places in zip(*drawn, strict=True))
+        if not len(rows):
+            return slice(0, 0), slice(0, 0), np.zeros((0, 0), bool)
+        (top, bottom), (left, right) = ((int(places.min()), int(places.max()) + 1) for places in (rows, columns))
+        inside = np.zeros((bottom - top, right - left), bool)
+        inside[rows - top, columns - left] = True
+        return slice(top, bottom), slice(left, right), inside
+
+    def is_empty(self, size: tuple[int, int]) -> bool:
+        """Whether no pixel of a picture belongs to it; run lengths that cannot be read count as not empty."""
+        try:
+            return not self.cut(size)[2].any()
+        except DataError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -56,11 +69,15 @@ class Regions:
     outside: int = 0
 
     def ids(self) -> NDArray[np.uint8]:
-        """Draw them: class ids, uint8 (H, W)."""
-        drawn = [(region.inside(self.size), region.class_id) for region in self.regions]
+        """Draw them, one after the other: class ids, uint8 (H, W). Of two of one size the later one lies on top."""
         mask = np.full(self.size, self.outside, np.uint8)
-        for inside, class_id in sorted(drawn, key=lambda pair: -int(pair[0].sum())):
-            mask[inside] = class_id
+        smallest = np.full(self.size, mask.size, np.int32)  # pixels of the object that a pixel shows
+        for region in self.regions:
+            rows, columns, inside = region.cut(self.size)
+            area = np.count_nonzero(inside)
+            shown = inside & (smallest[rows, columns] >= area)
+            mask[rows, columns][shown] = region.class_id
+            smallest[rows, columns][shown] = area
         return mask
 
     def digest(self) -> bytes:
@@ -79,6 +96,19 @@ def read_polygons(
 
     Raises:
         DataError: Split, file or picture missing, not of COCO's shape, a segmentation that cannot be drawn.
+    """
+    found, faults = find_polygons(root, split, names=names)
+    refuse(faults, on_fault)
+    if not len(found):
+        raise DataError(f"at least one picture in split {split!r}", f"none in {root}", "check the annotations")
+    return replace(found, report=[str(fault) for fault in faults])
+
+
+def find_polygons(root: Path, split: str, *, names: Sequence[str] | None = None) -> tuple[MaskDataset, list[Fault]]:
+    """Read what can be used of one split of a COCO folder, perhaps nothing, and name the rest.
+
+    Raises:
+        DataError: Split or file missing, not of COCO's shape, or names that it does not have.
     """
     path = coco.annotation_file(root, split)
     content = coco.load(path)
@@ -103,10 +133,7 @@ def read_polygons(
             f"{type(error).__name__} {error} in {path.name}",
             "export the annotations again",
         ) from error
-    refuse(faults, on_fault)
-    if not pictures:
-        raise DataError(f"at least one picture in split {split!r}", f"none in {root}", "check the annotations")
-    return MaskDataset(pictures, masks, known, (), root, split, "coco", [str(fault) for fault in faults])
+    return MaskDataset(pictures, masks, known, (), root, split, "coco"), faults
 
 
 def refuse(faults: list[Fault], on_fault: str) -> None:
@@ -141,7 +168,7 @@ def _objects(
         if region is None:
             fix = "export the annotations with their segmentation, or take this one out"
             error = DataError("polygons or run lengths as segmentation", f"neither in {where}", fix)
-            faults.append(Fault("annotation", where, error))
+            faults.append(Fault("annotation" if entry.get("segmentation") else WITHOUT, where, error))
         else:
             found[image_id].append(region)
     return found

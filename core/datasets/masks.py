@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,14 @@ class Drawn(Protocol):
         ...
 
 
+class Labelled(NamedTuple):
+    """A picture, uint8 RGB (H, W, 3), its class ids, uint8 (H, W), and what their file holds, None for no file."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    raw: RawMask | None
+
+
 @dataclass(frozen=True)
 class MaskDataset:
     """Pictures with a class for every pixel; files are read when they are asked for.
@@ -46,7 +54,7 @@ class MaskDataset:
         root: Folder of the dataset.
         split: Such as "train" or "val".
         format: "folders", "camvid", "voc", "coco" or "arrays".
-        report: One sentence for every file that was left out or looks wrong; the files stay as they are.
+        report: One sentence for every file that was left out or looks wrong, and for what was assumed about the values.
         code: Which class the values in the masks' files mean; None takes them for class ids.
     """
 
@@ -86,18 +94,29 @@ class MaskDataset:
             DataError: A value that is no class.
             ImageError: A file that cannot be read.
         """
-        mask = self.masks[index]
-        if not isinstance(mask, Path | np.ndarray):
-            return mask.ids()
-        raw = read_mask(mask) if isinstance(mask, Path) else RawMask(mask)
-        return (self.code or MaskCode.identity(len(self.names))).ids(raw, self.mask_source(index))
+        return self._mask(index)[0]
 
     def pair(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return a picture and its mask; raises DataError when their sizes differ."""
-        image, mask = self.image(index), self.mask(index)
+        return self.read(index)[:2]
+
+    def read(self, index: int) -> Labelled:
+        """Return a picture, its mask and what the mask's file holds, each read once; raises as `mask` and `pair`."""
+        image, (mask, raw) = self.image(index), self._mask(index)
         if image.shape[:2] != mask.shape:
             raise size_error(self.mask_source(index), mask.shape, image.shape[:2])
-        return image, mask
+        return Labelled(image, mask, raw)
+
+    def _mask(self, index: int) -> tuple[NDArray[np.uint8], RawMask | None]:
+        mask = self.masks[index]
+        if not isinstance(mask, Path | np.ndarray):
+            try:
+                return mask.ids(), None
+            except DataError as error:
+                raise DataError(error.expected, f"{error.got}: mask of {self.source(index)}", error.fix) from error
+        raw = read_mask(mask) if isinstance(mask, Path) else RawMask(mask)
+        ids = (self.code or MaskCode.identity(len(self.names))).ids(raw, self.mask_source(index))
+        return ids, raw if isinstance(mask, Path) else None
 
     def source(self, index: int) -> str:
         """Name one picture: its path, or its place."""

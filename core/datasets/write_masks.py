@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..atomic import atomic_write
 from ..checks import DataError, SaveError
-from ..images import save_image
-from .class_list import VOID, find_class_list
+from ..images import SUFFIXES, save_image
+from .class_list import find_class_list, is_readable
 from .mask_files import save_mask
+from .mask_layouts import MASK_FOLDERS
 from .masks import MaskDataset
 
 
@@ -28,7 +29,8 @@ def write_masks(dataset: MaskDataset, folder: str | Path) -> Path:
 
     Raises:
         DataError: A folder inside the dataset, a split that is there already or has no name for a folder, other classes
-            than in the folder, class names that a class list would read as something else, two pictures of one name.
+            than in the folder, class names that a class list would read as something else, two pictures of one name,
+            one whose name no reader takes for a picture's.
         SaveError: The disk is full or read-only.
     """
     folder = Path(folder)
@@ -65,11 +67,14 @@ def _check(dataset: MaskDataset, folder: Path) -> None:
     target, source = folder.resolve(), dataset.root.resolve()
     if dataset.format != "arrays" and (target == source or source in target.parents):
         raise DataError("a folder outside the dataset", f"{folder}, inside {dataset.root}", "choose another folder")
-    if not re.fullmatch(r"[\w-]+", dataset.split):
+    if not re.fullmatch(r"[\w-]+", dataset.split) or dataset.split in ("images", *MASK_FOLDERS):
         raise DataError("a split's name of letters and digits", repr(dataset.split), "name it train or val")
     if (folder / "images" / dataset.split).exists() or (folder / "masks" / dataset.split).exists():
         raise DataError(f"a folder without split {dataset.split!r}", f"{folder}", "choose another folder")
-    unclear = [name for name in dataset.names if VOID.search(name) or name != " ".join(name.split())]
+    for picture in dataset.pictures:
+        if isinstance(picture, Path) and (picture.name.startswith(".") or picture.suffix.lower() not in SUFFIXES):
+            raise DataError("names of picture files, such as a.png", f"{picture}", "rename the file")
+    unclear = [name for i, name in enumerate(dataset.names) if not is_readable(i, name)]
     if unclear:
         fix = "rename the class: this name would be read as ignored, or differently"
         raise DataError("class names for a class list", repr(unclear[0]), fix)

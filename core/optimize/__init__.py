@@ -20,7 +20,7 @@ from .fused import FusedConv2d, onednn_has_fused_convolution
 from .graphs import CudaGraphs
 from .precision import has_bfloat16, to_bfloat16
 
-__all__ = ["PRECISIONS", "FusedConv2d", "Optimized", "has_bfloat16", "optimize"]
+__all__ = ["PRECISIONS", "FusedConv2d", "Optimized", "has_bfloat16", "optimize", "pack"]
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -75,13 +75,14 @@ def optimize(model: nn.Module, example: Tensor, *, precision: str = "fp32", cuda
     if precision == "bf16" or (precision == "auto" and has_bfloat16(example.device)):
         to_bfloat16(traced)
     optimized = Optimized(traced.eval(), cuda_graphs and example.is_cuda)
-    if example.device.type == "cpu" and onednn_has_fused_convolution():
-        _pack(optimized, example)
+    pack(optimized, example)
     return optimized
 
 
-def _pack(optimized: Optimized, example: Tensor) -> None:
-    """Pack every fused convolution for the shape that reaches it when `example` goes in."""
+def pack(optimized: Optimized, example: Tensor) -> None:
+    """Pack every fused convolution for the shape that reaches it when `example` goes in; without oneDNN, none."""
+    if example.device.type != "cpu" or not onednn_has_fused_convolution():
+        return
     hooks = [
         layer.register_forward_pre_hook(lambda layer, inputs: layer.pack(inputs[0].shape))
         for layer in optimized.modules()

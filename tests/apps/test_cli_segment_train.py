@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from striate.apps.cli_segment import OBJECTS, train
-from striate.apps.cli_segment_train import BACKBONE, FIT, MAKE, RECIPE, SIDES, SIZE
+from striate.apps.cli_segment import OBJECTS, train, usual_split
+from striate.apps.cli_segment_train import BACKBONE, FIT, MAKE, RECIPE, SIDES, SIZE, datasets
+from striate.core.checks import UsageError
 from striate.core.recipe import TrainingOptions
 from striate.segmentation import Segmenter, model
 from striate.segmentation.instances import find_instances
@@ -66,6 +68,22 @@ def test_train_writes_a_run_folder_and_resumes(striate: Run, nuclei: Path, tmp_p
                       "--epochs", 1, "--batch-size", 8, "--device", "cpu", "--val-split", 0.25)  # fmt: skip
     assert further.code == 0, further.err
     assert "6 pictures, judged by 2 others" in further.err.replace("\n", " ")
+
+
+def test_the_pictures_to_judge_by(nuclei: Path, tmp_path: Path) -> None:
+    """A split called like a number, as VOC's "2012", is no share; COCO's and others' "val2017" is the usual one."""
+    for kind in ("images", "labels"):
+        shutil.copytree(nuclei / kind / "train", tmp_path / kind / "train")
+        for name in ("2012", "val2017"):
+            shutil.copytree(nuclei / kind / "val", tmp_path / kind / name)
+    for asked, counts in (("2012", (8, 4)), (None, (8, 4)), ("0.25", (6, 2))):
+        learn, judge = datasets(tmp_path, asked)
+        assert judge is not None
+        assert (len(learn), len(judge)) == counts
+    assert datasets(tmp_path, "none")[1] is None
+    assert usual_split(tmp_path) == "val2017"
+    with pytest.raises(UsageError, match=r"a share between 0 and 1; got 2013\.0"):
+        datasets(tmp_path, "2013")
 
 
 @pytest.mark.parametrize(

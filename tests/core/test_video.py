@@ -40,6 +40,17 @@ def test_odd_sides_lose_nothing(tmp_path: Path) -> None:
     assert np.abs(frame.image[-1].astype(int) - frame.image[-2]).max() <= 8
 
 
+@pytest.mark.parametrize(
+    "rate",
+    [1000 / 7, 1000 / 3, 30000 / 1001, 24000 / 1001, 120000 / 1001, 65.5354, 655.3501, 987.654321, 1000, 1 / 60, 0.002],
+)
+def test_rates_that_are_no_short_fraction(tmp_path: Path, rate: float) -> None:
+    """MPEG-4's fractions have terms up to 65535: OpenCV alone refuses 1000 / 7, as 142857 / 1000."""
+    path = write(tmp_path / "four.mp4", rate=rate)
+    assert len(list(read_frames(path))) == 4
+    assert frame_rate(path) == pytest.approx(rate, rel=2e-4, abs=6e-4)
+
+
 def test_avi_of_another_program(tmp_path: Path) -> None:
     path = tmp_path / "theirs.AVI"
     writer = cv2.VideoWriter(str(tmp_path / "theirs.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
@@ -83,7 +94,7 @@ def test_other_faults(tmp_path: Path) -> None:
         list(read_frames(path, max_pixels=1000))
     with pytest.raises(UsageError, match="every as 1 or more"):
         list(read_frames(path, every=0))
-    for name, rate in (("out.gif", 10.0), ("out.mp4", 0.0)):
+    for name, rate in (("out.gif", 10.0), ("out.mp4", 0.0), ("out.mp4", 0.001), ("out.mp4", float("nan"))):
         with pytest.raises(UsageError, match=r"a file called \.mp4"), write_video(tmp_path / name, rate):
             pass
 

@@ -8,17 +8,22 @@ import pytest
 from PIL import Image
 
 from striate.core.checks import DataError, UsageError
+from striate.core.datasets import masks
 from striate.core.datasets.load_masks import load_masks
+from striate.core.datasets.mask_files import RawMask, read_mask
 from striate.core.datasets.masks import MaskDataset
 from striate.core.images import save_image
 from striate.segmentation import LabelMap
-from striate.segmentation.counting import count_figures, counted_class, objects_of, pictures_with_instances
+from striate.segmentation.counting import counted_class, measure, objects_of
+from striate.segmentation.metrics import evaluate_masks
 
 NAMES = ("background", "nucleus")
 
 
 class Oracle:
     """Stands for a segmenter that sees bright pixels, and forgets the views it is asked for."""
+
+    names = NAMES
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -50,8 +55,8 @@ def maps(tmp_path: Path) -> MaskDataset:
 
 def test_counts_of_a_dataset(maps: MaskDataset) -> None:
     oracle = Oracle()
-    figures = count_figures(oracle, maps, flip=True, scales=(1.0, 0.5))  # type: ignore[arg-type]
-    assert figures == {
+    figures = measure(oracle, maps, flip=True, scales=(1.0, 0.5))  # type: ignore[arg-type]
+    assert figures["counts"] == {
         "true": 4,
         "found": 3,
         "relative_error": -0.25,
@@ -61,18 +66,36 @@ def test_counts_of_a_dataset(maps: MaskDataset) -> None:
         "f1": pytest.approx(2 * 3 / 7),
     }
     assert oracle.asked == [{"flip": True, "scales": (1.0, 0.5)}] * 2
-    few = count_figures(oracle, maps, least_area=150)  # type: ignore[arg-type]
+    few = measure(oracle, maps, least_area=150)["counts"]  # type: ignore[arg-type]
     assert (few["found"], few["f1"]) == (1, pytest.approx(2 / 5))
 
 
+def test_labels_are_measured_in_the_same_look(maps: MaskDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = [maps.mask(i) for i in range(2)]
+    read, oracle = [], Oracle()
+
+    def reading(path: Path) -> RawMask:
+        read.append(path)
+        return read_mask(path)
+
+    monkeypatch.setattr(masks, "read_mask", reading)
+    figures = measure(oracle, maps, boundary=True)  # type: ignore[arg-type]
+    assert (len(read), len(oracle.asked)) == (2, 2)
+    seen = [(maps.image(i)[..., 0] > 128).astype(np.uint8) for i in range(2)]
+    expected = evaluate_masks(truth, seen, NAMES, boundary=True)
+    assert {name: figures[name] for name in expected} == expected
+
+
 def test_instance_maps_are_recognised(maps: MaskDataset, tmp_path: Path) -> None:
-    assert pictures_with_instances(maps) == [0, 1]
     Image.fromarray(maps.mask(0)).save(tmp_path / "labels" / "0.png")
-    assert pictures_with_instances(maps) == [1], "an 8-bit mask numbers no objects"
+    counts = measure(Oracle(), maps)["counts"]  # type: ignore[arg-type]
+    assert (counts["pictures"], counts["true"]) == (1, 1), "an 8-bit mask numbers no objects"
     plain = MaskDataset([maps.image(0)], [maps.mask(0)], NAMES)
-    assert pictures_with_instances(plain) == []
-    with pytest.raises(DataError, match="instance maps of 16 bits; got none"):
-        count_figures(Oracle(), plain)  # type: ignore[arg-type]
+    assert measure(Oracle(), plain)["counts"] is None  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"pictures of the classes \('background', 'nucleus'\)"):
+        measure(Oracle(), MaskDataset([], [], ("a", "b")))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="pictures to measure on; got none"):
+        measure(Oracle(), plain.subset([]))  # type: ignore[arg-type]
 
 
 def test_the_class_that_is_counted() -> None:

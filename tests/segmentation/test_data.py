@@ -1,10 +1,12 @@
 """Pictures and masks move together, by nothing but (seed, epoch, index); no class is invented."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from striate.core import batches
 from striate.core.augment import FILL
 from striate.core.checks import DataError, UsageError
 from striate.core.datasets.load_masks import load_masks
@@ -147,6 +149,22 @@ def test_pictures_are_read_once_while_there_is_room(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(MaskDataset, "pair", lambda *_: pytest.fail("read again"))
     assert np.array_equal(pictures[0, 0][0], expected[0])
     assert data.CACHE_BYTES > 360 * 480 * 4 * 367  # all of CamVid
+
+
+def test_workers_share_the_memory_for_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for workers, kept in ((1, 4), (2, 2), (4, 1)):
+        monkeypatch.setattr(data, "CACHE_BYTES", 4 * 10 * 12 * 4)
+        monkeypatch.setattr(batches, "get_worker_info", lambda n=workers: SimpleNamespace(num_workers=n))
+        images = [np.zeros((10, 12, 3), np.uint8)] * 6
+        pictures = TrainingMasks(MaskDataset(images, [np.zeros((10, 12), np.uint8)] * 6, ("a", "b")), (8, 8))
+        for index in range(6):
+            pictures[0, index]
+        assert len(pictures.cache) == kept
+    monkeypatch.setattr(batches, "get_worker_info", lambda: None)
+    alone = TrainingMasks(pictures.dataset, (8, 8))
+    for index in range(6):
+        alone[0, index]
+    assert len(alone.cache) == 4
 
 
 def test_presets_and_what_is_refused() -> None:

@@ -12,6 +12,7 @@ from striate.core.checks import DataError, UsageError
 from striate.core.class_network import Normalized
 from striate.core.datasets.masks import MaskDataset
 from striate.core.layers import AvgPool2d, Conv2d, ReLU
+from striate.core.optimize import Optimized
 from striate.segmentation.inference import PLAIN, Inference, Views, views_of
 from striate.segmentation.model import PixelNet, build_network
 from striate.segmentation.tiling import Tiles
@@ -39,6 +40,12 @@ def near(precision: str = "fp32", **tiles: int) -> Inference:
     return Inference(network, NAMES, precision, Tiles(**tiles))
 
 
+def probabilities(ready: Inference, image: np.ndarray, views: Views) -> np.ndarray:
+    found = ready.predict(image, views, probabilities=True).probabilities
+    assert found is not None
+    return found
+
+
 @pytest.fixture(scope="module")
 def picture() -> np.ndarray:
     rng = np.random.default_rng(0)
@@ -48,8 +55,8 @@ def picture() -> np.ndarray:
 
 def test_tiles_agree_with_the_whole_to_rounding(picture: np.ndarray) -> None:
     """A rim of 24 pixels, 3/8 of the overlap, is more than the network sees: no pixel is excepted."""
-    whole = near().probabilities(picture, Views())
-    cut = near(whole_pixels=1000, tile=128, overlap=64).probabilities(picture, Views())
+    whole = probabilities(near(), picture, Views())
+    cut = probabilities(near(whole_pixels=1000, tile=128, overlap=64), picture, Views())
     assert (whole.dtype, cut.dtype) == (np.float32, np.float16)
     assert whole.argmax(0).std() > 0.5
     np.testing.assert_allclose(cut, whole, atol=2**-11)  # half precision's rounding of numbers below 1
@@ -59,8 +66,8 @@ def test_tiles_agree_with_the_whole_to_rounding(picture: np.ndarray) -> None:
 
 def test_a_rim_narrower_than_what_the_network_sees_shows(picture: np.ndarray) -> None:
     """What the test above would not see, if tiles were always right."""
-    whole = near().probabilities(picture, Views())
-    cut = near(whole_pixels=1000, tile=128, overlap=4).probabilities(picture, Views())
+    whole = probabilities(near(), picture, Views())
+    cut = probabilities(near(whole_pixels=1000, tile=128, overlap=4), picture, Views())
     assert np.abs(cut - whole).max() > 0.05
 
 
@@ -72,7 +79,7 @@ def test_any_size_works(size: tuple[int, int]) -> None:
     labels = ready.labels(image, Views())
     assert labels.shape == size
     assert labels.dtype == np.uint8
-    found = ready.probabilities(image, Views())
+    found = probabilities(ready, image, Views())
     assert found.shape == (3, *size)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
     np.testing.assert_array_equal(found.argmax(0), labels)
@@ -86,11 +93,11 @@ def test_padding_is_below_and_right_only(picture: np.ndarray) -> None:
 
 def test_views_average_what_each_says(picture: np.ndarray) -> None:
     ready = near()
-    plain = ready.probabilities(picture, Views())
-    mirrored = ready.probabilities(np.ascontiguousarray(picture[:, ::-1]), Views())[:, :, ::-1]
-    np.testing.assert_allclose(ready.probabilities(picture, Views(flip=True)), (plain + mirrored) / 2, atol=1e-6)
-    both = ready.probabilities(picture, Views((1.0, 0.5)))
-    half = ready.probabilities(picture, Views((0.5,)))
+    plain = probabilities(ready, picture, Views())
+    mirrored = probabilities(ready, np.ascontiguousarray(picture[:, ::-1]), Views())[:, :, ::-1]
+    np.testing.assert_allclose(probabilities(ready, picture, Views(flip=True)), (plain + mirrored) / 2, atol=1e-6)
+    both = probabilities(ready, picture, Views((1.0, 0.5)))
+    half = probabilities(ready, picture, Views((0.5,)))
     assert half.shape == plain.shape
     np.testing.assert_allclose(both, (plain + half) / 2, atol=1e-6)
     assert np.abs(half - plain).mean() > 0.01
@@ -101,7 +108,7 @@ def test_views_average_what_each_says(picture: np.ndarray) -> None:
 def test_what_is_seen_larger_is_cut_smaller(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     ready, plain, sizes = near(whole_pixels=40_000, tile=128, overlap=32), near(), []
 
-    def scores(image: np.ndarray) -> Tensor:
+    def scores(image: np.ndarray) -> tuple[Tensor, tuple[int, int]]:
         sizes.append(image.shape[:2])
         return plain._scores(image)
 
@@ -138,14 +145,31 @@ def test_memory_does_not_grow_with_the_height() -> None:
     assert high - low < 1.1 * (images[1].size - images[0].size) / 3
 
 
-def test_fast_copies_make_room() -> None:
+@pytest.mark.parametrize("views", [PLAIN, Views(flip=True)], ids=["plain", "mirrored"])
+@pytest.mark.parametrize("pixels", [1000, 2**22], ids=["tiles", "whole"])
+def test_labels_are_the_same_with_and_without_probabilities(picture: np.ndarray, pixels: int, views: Views) -> None:
+    """Among a hundred thousand pixels some have two classes that half precision makes equal."""
+    ready = near(whole_pixels=pixels, tile=128, overlap=64)
+    both = ready.predict(picture, views, probabilities=True)
+    np.testing.assert_array_equal(both.labels, ready.labels(picture, views))
+    assert ready.predict(picture, views).probabilities is None
+    assert both.labels.dtype == np.uint8
+    assert both.probabilities is not None
+    assert (both.probabilities.argmax(0) == both.labels).mean() > 0.999
+
+
+def test_pictures_of_all_sizes_are_run_by_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def pack(fast: Optimized, x: Tensor) -> Optimized:
+        made.append(x.shape)
+        return fast
+
+    monkeypatch.setattr("striate.core.optimize.copies.packed_for", pack)
     ready = near()
-    for side in range(4, 64, 4):
+    for side in (8, 12, 16, 12):
         ready.labels(np.zeros((side, 8, 3), np.uint8), Views())
-    assert len(ready.copies) == ready.most_copies == 8
-    assert list(ready.copies)[-1] == (60, 8)
-    heavy = build_network("fcn8s", 2, backbone="resnet18")
-    assert Inference(heavy.eval(), NAMES).most_copies == 6  # 45 MB each, 256 MB in all
+    assert made == [(1, 3, 12, 8)]
 
 
 def test_evaluation_measures_labels_and_refuses_other_classes(picture: np.ndarray) -> None:

@@ -33,6 +33,10 @@ def test_matches() -> None:
     figures = match_instances(true, found)
     assert figures == {"hits": 1, "true": 3, "found": 3, "f1": pytest.approx(1 / 3), "iou": pytest.approx(0.8)}
     assert match_instances(true, true)["f1"] == 1.0
+    assert match_instances(true, true, iou_threshold=1)["f1"] == 1.0
+    assert match_instances(true, found, iou_threshold=1)["hits"] == int(
+        sum(np.array_equal(true == i, found == j) for i in range(1, true.max() + 1) for j in range(1, found.max() + 1))
+    )
     assert match_instances(true * 0, true * 0) == {"hits": 0, "true": 0, "found": 0, "f1": 1.0, "iou": 0.0}
     with pytest.raises(DataError, match="two maps of one size"):
         match_instances(true, found[:2])

@@ -63,6 +63,15 @@ def test_colours(tmp_path: Path, file: str, lines: tuple[str, ...]) -> None:
     assert chosen.code.ids(RawMask(pixels), "a").tolist() == [[255, 0, 255]]
 
 
+def test_other_colours_than_the_list_s(tmp_path: Path) -> None:
+    pixels = RawMask(np.array([[[0, 0, 1], [9, 9, 9]]], np.uint8))
+    for line, expected in (("* b", [0, 1]), ("* void", [0, 255]), ("* a", [0, 0])):
+        classes(tmp_path, "a:0,0,1", "b:0,0,2", line)
+        assert read_class_list(tmp_path / "classes.txt").code.ids(pixels, "a").ravel().tolist() == expected
+    classes(tmp_path, "000000000001 a", "0 b")
+    assert read_class_list(tmp_path / "classes.txt").code.values[0] == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -72,6 +81,10 @@ def test_colours(tmp_path: Path, file: str, lines: tuple[str, ...]) -> None:
         (("a:0,0,1", "b:0,0,1"), "every colour once"),
         (("0 a", "b:0,0,1"), "either values or colours; got values and colours"),
         (("void",), "either values or colours; got none"),
+        (("9" * 5000 + " a",), "every value once, from 0 to 65535"),
+        (("a:0,0," + "9" * 5000,), "every colour once, levels from 0 to 255"),
+        (("a:0,0,1", "* other"), r"a colour for every class; got '\* other' without one in .*classes\.txt"),
+        (tuple(f"{i} c{i}" for i in range(300)), r"at most 254 classes; got 300 in .*classes\.txt; join"),
         (tuple(f"c{i}" for i in range(2000)), "at most 254 classes; got 2000 lines"),
         (("x" * 2**21,), "a class list of at most"),
         (("\udcff",), "a class list as text"),

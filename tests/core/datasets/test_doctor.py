@@ -84,6 +84,9 @@ def test_an_empty_class_folder(folders: Path) -> None:
 def test_boxes(tmp_path: Path) -> None:
     root = write_synthetic(tmp_path / "shapes", 3, 2, scene="shapes", size=(48, 64), seed=0)
     assert "shared between splits" not in kinds(root)
+    seen: list[tuple[int, int]] = []
+    examine(root, on_progress=lambda *s: seen.append(s))
+    assert seen == [(i, 5) for i in range(1, 6)]
     pictures = sorted((root / "JPEGImages").iterdir())
     names = {split: (root / "ImageSets" / "Main" / f"{split}.txt").read_text().split() for split in ("train", "val")}
     first, second = (next(p for p in pictures if p.stem == names[split][0]) for split in ("train", "val"))

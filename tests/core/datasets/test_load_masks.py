@@ -1,5 +1,7 @@
 """Layouts of pictures and masks: each is recognised, and whatever is missing or does not fit is named."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from PIL import Image
 
 from striate.core.checks import DataError, ImageError, UsageError
 from striate.core.datasets.load_masks import list_mask_splits, load_masks, training_mask_splits
+from striate.tests.core.datasets.conftest import write_picture
 from striate.tests.core.datasets.mask_sets import classes, squares, write_pair
 
 
@@ -47,6 +50,29 @@ def test_upper_case_suffixes_and_endings(root: Path, ending: str) -> None:
     assert len(load_masks(root, "train")) == 2
 
 
+@pytest.mark.parametrize(
+    ("pictures", "masks", "expected"),
+    [
+        (("a", "a_L"), ("a_L",), {"a_L": "a_L"}),
+        (("a", "a_L"), ("a_L", "a_L_L"), {"a": "a_L", "a_L": "a_L_L"}),
+        (("a", "a_L"), ("a_L", "a_P"), {"a": "a_P", "a_L": "a_L"}),
+        (("a", "a_mask"), ("a", "a_mask"), {"a": "a", "a_mask": "a_mask"}),
+        (("a", "b"), ("a", "b_mask"), {"a": "a", "b": "b_mask"}),
+    ],
+)
+def test_no_picture_takes_the_mask_of_another(
+    tmp_path: Path, pictures: tuple[str, ...], masks: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    for folder, stems in (("images", pictures), ("masks", masks)):
+        (tmp_path / folder).mkdir()
+        for stem in stems:
+            Image.fromarray(squares()).save(tmp_path / folder / f"{stem}.png")
+    classes(tmp_path, "0 ground", "1 square")
+    dataset = load_masks(tmp_path, "train", on_fault="leave_out")
+    pairs = zip(dataset.pictures, dataset.masks, strict=True)
+    assert {p.stem: m.stem for p, m in pairs if isinstance(p, Path) and isinstance(m, Path)} == expected
+
+
 def test_camvid(tmp_path: Path) -> None:
     for split in ("train", "val"):
         write_pair(tmp_path, f"{split}annot", "a", squares(11), images=split)
@@ -78,6 +104,10 @@ def test_instance_maps_and_bits_become_foreground(tmp_path: Path, dtype: type, v
     assert dataset.names == ("background", "foreground")
     assert np.array_equal(dataset.mask(0), squares(1))
     assert load_masks(tmp_path, "train", names=("background", "nucleus")).names == ("background", "nucleus")
+    told = ["masks of 16 bits are taken for instance maps" in line for line in dataset.report]
+    assert told == ([] if dtype is bool else [True])
+    classes(tmp_path, "0 background", "* foreground")
+    assert load_masks(tmp_path, "train").report == []
 
 
 def test_sixteen_bits_with_three_names_are_class_ids(tmp_path: Path) -> None:
@@ -218,3 +248,20 @@ def test_the_splits_that_a_training_takes(tmp_path: Path) -> None:
         training_mask_splits(train, load_masks(tmp_path, "val", names=("ground",)))
     with pytest.raises(DataError, match="validation pictures; got none"):
         training_mask_splits(train, val.subset([]))
+    with pytest.raises(DataError, match="pictures to train on; got none in"):
+        training_mask_splits(train.subset([]))
+
+
+def test_coco_s_splits_of_a_year_are_the_training_s(coco: Callable[..., Path]) -> None:
+    annotations = [{"image_id": 7, "category_id": 3, "segmentation": [[10, 20, 30, 20, 30, 60]]}]
+    root = coco(annotations=annotations)
+    only = root / "annotations" / "instances_train.json"
+    for name in ("train2017", "val2017"):
+        shutil.copy(only, root / "annotations" / f"instances_{name}.json")
+        write_picture(root / "images" / name / "a.png")
+    only.unlink()
+    train, val = training_mask_splits(root)
+    assert val is not None
+    assert (train.pictures[0], val.pictures[0]) == tuple(
+        root / "images" / f"{s}2017" / "a.png" for s in ("train", "val")
+    )

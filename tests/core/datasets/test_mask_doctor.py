@@ -87,6 +87,25 @@ def test_partners_sizes_and_damaged_files(root: Path) -> None:
     assert all(finding.level == "error" for finding in findings.values())
 
 
+def test_a_damaged_picture_is_named_and_counted(root: Path) -> None:
+    picture = root / "images" / "b.png"
+    picture.write_bytes(picture.read_bytes()[:-200])
+    seen: list[tuple[int, int]] = []
+    finding = {f.kind: f for f in examine(root, on_progress=lambda *s: seen.append(s))}["unreadable"]
+    assert finding.sources == (str(picture),)
+    assert str(picture) in finding.text
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_class_ids_of_16_bits_that_pass_for_objects_and_the_cure(tmp_path: Path) -> None:
+    write_pair(tmp_path, "masks", "a", squares(2, dtype=np.uint16))
+    finding = found(tmp_path)["instance maps"]
+    assert finding.level == "note"
+    assert "if the values are class ids, write classes.txt" in finding.text
+    classes(tmp_path, "0 ground", "2 square")
+    assert found(tmp_path) == {}
+
+
 def test_palettes_that_number_the_classes_differently_and_the_cure(root: Path) -> None:
     for stem, palette, value in (("a", [0, 0, 0, 9, 9, 9, 1, 2, 3], 1), ("b", [0, 0, 0, 1, 2, 3, 9, 9, 9], 2)):
         picture = Image.fromarray(squares(value))

@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,52 @@ def test_values_stay_as_they_are(tmp_path: Path, values: np.ndarray, bits: int) 
     assert np.array_equal(raw.values, values)
     assert raw.bits == bits
     assert raw.palette is None
+
+
+def packed(values: np.ndarray, bits: int) -> list[bytes]:
+    """Rows of values, each `bits` wide, from the highest bit down."""
+    lines = ["".join(format(value, f"0{bits}b") for value in row) for row in values.tolist()]
+    return [int(line, 2).to_bytes(len(line) // 8, "big") for line in lines]
+
+
+def grey_png(values: np.ndarray, bits: int) -> bytes:
+    """A grey PNG as the standard says; Pillow writes none below 8 bits."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row for row in packed(values, bits))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def grey_tiff(values: np.ndarray, bits: int) -> bytes:
+    """The same as TIFF, black is zero."""
+    data = b"".join(packed(values, bits))
+    tags = {256: values.shape[1], 257: values.shape[0], 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: len(values)}
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in (tags | {279: len(data)}).items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags) + 1) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize(("write", "suffix"), [(grey_png, "png"), (grey_tiff, "tif")])
+def test_few_bits_are_not_scaled(
+    tmp_path: Path, bits: int, write: Callable[[np.ndarray, int], bytes], suffix: str
+) -> None:
+    values = (np.arange(128).reshape(8, 16) % 2**bits).astype(np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(write(values, bits))
+    raw = read_mask(path)
+    assert np.array_equal(raw.values, values)
+    assert raw.bits == 8
+
+
+def test_palettes_of_few_bits_stay_indices(tmp_path: Path) -> None:
+    picture = Image.fromarray(squares(3))
+    picture.putpalette([0, 0, 0, 9, 9, 9, 1, 2, 3, 4, 5, 6])
+    path = written(tmp_path / "a.png", picture, bits=2)
+    assert path.read_bytes()[24] == 2
+    assert np.array_equal(read_mask(path).values, squares(3))
 
 
 def test_a_palette_gives_indices_and_its_colours(tmp_path: Path) -> None:

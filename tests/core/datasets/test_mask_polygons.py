@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from striate.core.checks import DataError
 from striate.core.datasets.load_masks import load_masks
-from striate.core.datasets.mask_polygons import Region
+from striate.core.datasets.mask_polygons import Region, Regions
 from striate.core.datasets.run_lengths import encode_runs
 from striate.tests.core.datasets.conftest import write_picture
 
@@ -63,6 +64,24 @@ def test_names_choose_categories_and_the_others_are_ignored(coco: Callable[..., 
         load_masks(dataset.root, "train", names=("background", "sell"))
 
 
+def test_objects_are_drawn_one_after_the_other(coco: Callable[..., Path]) -> None:
+    """Memory does not grow with their number, and equal ones lie in their order."""
+    many = [entry([[x, 2, x + 9, 2, x + 9, 11, x, 11]], id=x, category_id=(3, 90)[x % 2]) for x in range(1, 90)]
+    mask = load_masks(coco(annotations=many), "train").masks[0]
+    assert isinstance(mask, Regions)
+    assert mask.ids()[5, 1:98].tolist() == [1 + x % 2 for x in range(1, 90)] + [2] * 8
+    size = (1000, 1000)
+    square = Region(1, (np.array([[2.0, 2], [9, 2], [9, 9]]),))
+    Regions(size, [square]).ids()
+    peaks = []
+    for count in (1, 100):
+        tracemalloc.start()
+        Regions(size, [square] * count).ids()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 100_000
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools under NumPy 2
 def test_pycocotools_draws_the_same_up_to_the_edge() -> None:
     coco_mask = pytest.importorskip("pycocotools.mask")
@@ -72,7 +91,7 @@ def test_pycocotools_draws_the_same_up_to_the_edge() -> None:
         angles = np.sort(rng.uniform(0, 2 * np.pi, 9))
         radii = rng.uniform(20, 35, 9)
         points = np.stack((50 + radii * np.cos(angles), 40 + radii * np.sin(angles)), 1)
-        ours = Region(1, (points,)).inside((80, 100))
+        ours = Regions((80, 100), [Region(1, (points,))]).ids() > 0
         theirs = coco_mask.decode(coco_mask.frPyObjects([points.ravel().tolist()], 80, 100))[..., 0] > 0
         edge = cv2.dilate(theirs.astype(np.uint8), np.ones((3, 3))) - cv2.erode(
             theirs.astype(np.uint8), np.ones((3, 3))

@@ -1,17 +1,20 @@
 """What is written is read back the same, from every layout; nothing is overwritten."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from striate.core.checks import DataError, SaveError
 from striate.core.datasets.load_masks import list_mask_splits, load_masks
 from striate.core.datasets.masks import MaskDataset
 from striate.core.datasets.write_masks import write_masks
-from striate.tests.core.datasets.mask_sets import squares, write_pair
+from striate.tests.core.datasets.mask_sets import classes, squares, write_pair
 
 COLOURS = ((9, 8, 7), (1, 2, 3))
 
@@ -52,6 +55,13 @@ def test_files_are_copied_and_instance_maps_become_classes(tmp_path: Path) -> No
         ({"split": "a/b"}, "a split's name of letters and digits; got 'a/b'"),
         ({"names": ("a", "void")}, "class names for a class list; got 'void'"),
         ({"names": ("a", "b  c")}, "class names for a class list"),
+        ({"names": ("a", "1 2 3 b")}, "class names for a class list; got '1 2 3 b'"),
+        ({"names": ("a:1,2,3", "b")}, "class names for a class list; got 'a:1,2,3'"),
+        ({"names": ("a", "b,1,2,3")}, "class names for a class list; got 'b,1,2,3'"),
+        ({"names": ("a", "b\udc80")}, "class names for a class list"),
+        ({"split": "labels"}, "a split's name of letters and digits; got 'labels'"),
+        ({"pictures": [Path("x/.a.png"), Path("x/b.png")]}, r"names of picture files, such as a\.png; got x/\.a\.png"),
+        ({"pictures": [Path("x/a.dat"), Path("x/b.png")]}, r"names of picture files, such as a\.png; got x/a\.dat"),
         ({"pictures": [Path("x/a.png"), Path("y/a.jpg")]}, "different names; got 'a' twice"),
         ({"masks": [squares(9), squares()]}, "values out of 0-1"),
     ],
@@ -60,6 +70,26 @@ def test_what_cannot_be_written(tmp_path: Path, changes: dict, message: str) -> 
     with pytest.raises(DataError, match=message):
         write_masks(arrays(**changes), tmp_path / "set")
     assert not (tmp_path / "set").exists()
+
+
+@given(st.lists(st.text(st.sampled_from("a1 ,:#*_é\u0663\t\x85"), min_size=1, max_size=9), min_size=2, max_size=2))
+def test_class_names_come_back_or_are_refused(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("set") / "to"
+    with contextlib.suppress(DataError):
+        assert load_masks(write_masks(arrays(names=tuple(names)), folder), "train").names == tuple(names)
+
+
+def test_pictures_called_like_masks_of_others_keep_theirs(tmp_path: Path) -> None:
+    stems = ("a", "a_L", "a_1", "a_1_mask", "a_mask")
+    for value, stem in enumerate(stems):
+        write_pair(tmp_path / "from", "masks", stem, np.full((4, 5), value, np.uint8))
+    classes(tmp_path / "from", *map(str, range(5)))
+    first = load_masks(tmp_path / "from", "train")
+    again = load_masks(write_masks(first, tmp_path / "to"), "train")
+    for dataset in (first, again):
+        assert [(Path(dataset.source(i)).stem, dataset.mask(i)[0, 0]) for i in range(5)] == sorted(
+            (stem, value) for value, stem in enumerate(stems)
+        )
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
