@@ -45,7 +45,9 @@ def train(
     network: Annotated[str | None, _option("network", "Name of the network; `striate info` lists them.")] = None,
     image_size: Annotated[int | None, _option("image_size", "Side of the square that the network sees.")] = None,
     channels: Annotated[int | None, _option("channels", "1 grey, 3 colour.")] = None,
-    views: Annotated[str | None, _option("views", "one, or flip: average with the mirror image.")] = None,
+    views: Annotated[
+        str | None, _option("views", "one, flip or shift: the mean over mirror images and moves.")
+    ] = None,
     dropout: Annotated[float | None, typer.Option(help="Of the network's last layers.", show_default="its own")] = None,
     widths: Annotated[str | None, typer.Option(help="Of small's groups, as 64,128.", show_default="its own")] = None,
     depth: Annotated[int | None, typer.Option(help="Convolutions of small's groups.", show_default="2")] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from .class_pictures import ClassPictures, square
 from .datasets.classes import ClassDataset
 from .models import feature_maps
 from .optimize import Optimized, optimize
+from .views import over_views
 
 BATCH = 256
 
@@ -30,7 +30,7 @@ class ClassInference:
         side: Of the square that is cut from a picture; the network sees the middle of it, or zeros around it.
         image_size: Of that middle.
         channels: 1 or 3.
-        views: "one", or "flip" to average the scores over the picture and its mirror image.
+        views: See `views.over_views`.
         precision: See `core.optimize.optimize`.
     """
 
@@ -80,11 +80,7 @@ class ClassInference:
         seen = self._seen(images)
         if self._fast is None:
             self._fast = optimize(self.network, seen[:1], precision=self.precision)
-        network: Callable[[Tensor], Tensor] = self._fast
-        scores = network(seen).float()
-        if self.views == "flip":
-            scores = (scores + network(seen.flip(3)).float()) / 2
-        return scores.softmax(1).cpu().numpy()
+        return over_views(self._fast, seen, self.views).softmax(1).cpu().numpy()
 
     def _with_dropout(self, seen: Tensor, samples: int) -> NDArray[np.float32]:
         """Return the mean of the probabilities over passes with dropout on (Gal and Ghahramani 2016)."""

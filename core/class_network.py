@@ -13,6 +13,7 @@ from .checks import UsageError
 from .class_pictures import ClassPictures, statistics
 from .datasets.classes import ClassDataset
 from .models import MODELS
+from .recipe import multiply
 
 START_NUMBERS = 16_000_000
 """Pixels that a network looks at before it starts: 5,000 pictures of CIFAR's size."""
@@ -106,6 +107,25 @@ def start_from(network: Normalized, pictures: ClassPictures) -> None:
         most = max(20, START_NUMBERS // (pictures.channels * pictures.side**2))
         chosen = np.random.default_rng(0).permutation(len(pictures))[:most]
         start(network.normalize(pictures.images(chosen).float() / 255))
+
+
+def prepare(
+    network: Normalized, pictures: ClassPictures | None, body_rate: float, train_layers: int | None
+) -> list[nn.Parameter]:
+    """Make a network ready to learn, and return what was frozen for the time of learning.
+
+    Args:
+        network: Is changed.
+        pictures: What a network that is new looks at; None for one that has learnt.
+        body_rate: Learning rate of all layers but the last, as a multiple of its own.
+        train_layers: See `freeze_all_but`; None freezes none.
+    """
+    if body_rate != 1:
+        multiply(network, learning_rate=body_rate)
+        multiply(network.network.get_submodule(str(network.network.head)), learning_rate=1.0)
+    if pictures is not None:
+        start_from(network, pictures)
+    return [] if train_layers is None else freeze_all_but(network, train_layers)
 
 
 def class_balance(train: ClassDataset) -> Tensor:

@@ -15,8 +15,8 @@ from torch import nn
 from .augment_batch import BatchAugmentation, preset
 from .checks import DataError, UsageError, fraction, unknown
 from .class_inference import BATCH, ClassInference
-from .class_loss import ClassLoss
-from .class_network import Normalized, channel_numbers, check_size, class_balance, freeze_all_but, scale, start_from
+from .class_loss import Adversary, ClassLoss
+from .class_network import Normalized, channel_numbers, check_size, class_balance, prepare, scale
 from .class_pictures import ClassPictures
 from .classification import Classification
 from .datasets.classes import ClassDataset
@@ -26,10 +26,10 @@ from .history import History, Progress
 from .images import Source, load_image
 from .models import MODELS, build
 from .optimize import PRECISIONS
-from .recipe import make_options, multiply
+from .recipe import make_options
 from .training import fit
+from .views import VIEWS
 
-VIEWS = ("one", "flip")
 MONITORS = ("top1", "top5", "val_loss", "loss")
 
 
@@ -44,7 +44,7 @@ class Classifier(Estimator):
         options: The network's own keywords, such as {"dropout": 0.5}.
         mean: Of each channel, subtracted from pictures in [0, 1]; None takes the network's own, or the pictures'.
         std: Of each channel, divided by; None likewise.
-        views: "one", or "flip" to average over the picture and its mirror image.
+        views: "one"; "flip" averages over the picture and its mirror image, "shift" over both moved by a pixel, too.
         precision: See `core.optimize.optimize`.
 
     `save`, `load`, `from_pretrained` and `to` are `core.estimator.Estimator`'s.
@@ -127,6 +127,7 @@ class Classifier(Estimator):
         train_layers: int | None = None,
         body_rate: float = 1.0,
         monitor: str = "top1",
+        adversary: Adversary | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         **options: Any,
     ) -> Classifier:
@@ -147,6 +148,7 @@ class Classifier(Estimator):
             train_layers: Train this many of the last layers that have weights and freeze the others; None trains all.
             body_rate: Learning rate of all layers but the last, as a multiple of its own.
             monitor: The figure of `val` that decides which epoch is best, one of `MONITORS`.
+            adversary: Learn from pictures that it changed, such as `adversarial.AdversarialTraining(epsilon=8 / 255)`.
             on_progress: Called after every step and epoch.
             options: Fields of `core.recipe.TrainingOptions`: epochs, batch_size, learning_rate, ...
 
@@ -166,18 +168,14 @@ class Classifier(Estimator):
         train = pictures.dataset
         mean, std = scale(self.network, pictures, self.mean, self.std)
         weights = class_balance(train) if class_weights else None
-        loss = ClassLoss(augmentation, self.image_size, len(train.names), recipe.seed, smoothing, weights, l1)
+        classes, size = len(train.names), self.image_size
+        loss = ClassLoss(augmentation, size, classes, recipe.seed, smoothing, weights, l1, adversary)
         fresh = self.network_ is None
 
         def learn(network: nn.Module) -> History:
             assert isinstance(network, Normalized)
             check_size(network, self.network, self.channels, self.image_size)
-            if body_rate != 1:
-                multiply(network, learning_rate=body_rate)
-                multiply(network.network.get_submodule(str(network.network.head)), learning_rate=1.0)
-            if fresh:
-                start_from(network, pictures)
-            frozen = [] if train_layers is None else freeze_all_but(network, train_layers)
+            frozen = prepare(network, pictures if fresh else None, body_rate, train_layers)
             history = fit(
                 network,
                 pictures,
@@ -191,6 +189,7 @@ class Classifier(Estimator):
                     "network": [self.network, self.image_size, self.channels, repr(self.options), *train.names],
                     "augmentation": asdict(augmentation),
                     "loss": [smoothing, class_weights, l1, train_layers, body_rate],
+                    **({"adversary": adversary.settings()} if adversary else {}),
                     "normalization": [*mean, *std],
                     "data": train.fingerprint(),
                     "val": None if val is None else [val.fingerprint(), monitor],

@@ -143,8 +143,17 @@ def test_jobs_reach_the_solver_and_a_folds_matrix_is_made_once(monkeypatch: pyte
     x, y = problem(60)
     asked, made = [], []
     parallel, between = solvers.joblib.Parallel, np.ix_
-    monkeypatch.setattr(solvers.joblib, "Parallel", lambda **k: asked.append(k["n_jobs"]) or parallel(**k))
-    monkeypatch.setattr(solvers.np, "ix_", lambda *a: made.append(1) or between(*a))
+
+    def asking(**keywords: object) -> object:
+        asked.append(keywords["n_jobs"])
+        return parallel(**keywords)
+
+    def making(*axes: object) -> object:
+        made.append(1)
+        return between(*axes)
+
+    monkeypatch.setattr(solvers.joblib, "Parallel", asking)
+    monkeypatch.setattr(solvers.np, "ix_", making)
     two = KernelSvm().fit(x, y, jobs=2)
     assert set(asked) == {2}
     assert len(made) == 5 + 5 * len(svm.GRID)  # a fold's own part once, what is asked of it for every C

@@ -179,7 +179,7 @@ def test_pictures_come_in_one_size() -> None:
     ("keywords", "words"),
     [
         ({"network": "lenet6"}, "network to be one of .* got 'lenet6'; did you mean 'lenet5'"),
-        ({"views": "five"}, "views to be one of one, flip"),
+        ({"views": "five"}, "views to be one of one, flip, shift"),
         ({"channels": 2}, "1 or 3 channels of 8 to 4096 pixels; got 2 channels"),
         ({"image_size": 4}, "got 3 channels of 4 pixels"),
         ({"precision": "fp8"}, "precision to be one of auto, fp32, bf16"),

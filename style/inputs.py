@@ -1,0 +1,60 @@
+"""What users hand over, checked and brought into shape: layers with weights, masks, pictures that have to cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.checks import DataError, UsageError
+from ..core.images import resize
+from .features import Features
+
+Layers = Sequence[str] | Mapping[str, float] | None
+
+
+def covering(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return the middle of a picture, resized until it covers (height, width)."""
+    factor = max(height / picture.shape[0], width / picture.shape[1])
+    size = max(height, round(picture.shape[0] * factor)), max(width, round(picture.shape[1] * factor))
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return np.ascontiguousarray(resize(picture, size)[top : top + height, left : left + width])
+
+
+def pairs(layers: Sequence[str] | Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return layers with their weights, 1 where none is given."""
+    return [(n, float(w)) for n, w in layers.items()] if isinstance(layers, Mapping) else [(n, 1.0) for n in layers]
+
+
+def layer_weights(features: Features, given: Layers, usual: tuple[str, ...], what: str) -> dict[str, float]:
+    """Return layer -> weight, those of 0 left out.
+
+    Raises:
+        UsageError: An unknown layer, a weight below 0, or none above it.
+    """
+    found = dict(pairs(usual if given is None else given))
+    features.trunk.check(found)
+    found = {name: weight for name, weight in found.items() if weight != 0}
+    if not found or min(found.values()) < 0:
+        raise UsageError(f"{what} with weights above 0", f"{given!r}", f"leave {what} out, or name a layer")
+    return found
+
+
+def mask_tensor(mask: NDArray[Any], size: tuple[int, ...], number: int) -> Tensor:
+    """Return a mask as float32 (1, 1, H, W) in [0, 1].
+
+    Raises:
+        DataError: Another size than the content's, values out of range, or an empty one.
+    """
+    if mask.shape != tuple(size):
+        fix = "make it of the picture as it is, not of the painting"
+        raise DataError(f"masks of the content's size {size[0]} x {size[1]}", f"{mask.shape} as number {number}", fix)
+    values = mask.astype(np.float32) / (255 if mask.dtype == np.uint8 else 1)
+    if not (values.min() >= 0 and values.max() <= 1 and values.max() > 0):
+        got = f"{mask.dtype} from {mask.min()} to {mask.max()} as number {number}"
+        raise DataError("masks of bool, uint8, or floats in [0, 1], not empty", got, "pass labels == 3, say")
+    return torch.from_numpy(values)[None, None]
