@@ -16,14 +16,18 @@ from .. import __version__
 from ..core.checks import StriateError, UsageError, unknown
 from . import (
     cli_app,
+    cli_attack,
     cli_bench,
     cli_bow,
     cli_classify,
     cli_compare,
     cli_detect,
     cli_doctor,
+    cli_fool,
     cli_info,
+    cli_robustness,
     cli_segment,
+    cli_style,
     cli_weights,
 )
 from .console import INTERRUPTED, RUNTIME_ERROR, exit_code, note, show_error
@@ -42,8 +46,13 @@ app.add_typer(cli_detect.app, name="detect")
 app.add_typer(cli_classify.app, name="classify")
 app.add_typer(cli_segment.app, name="segment")
 app.add_typer(cli_bow.app, name="bow")
+app.add_typer(cli_fool.app, name="fool")
 app.add_typer(cli_weights.app, name="weights")
 app.add_typer(cli_bench.app, name="bench")
+app.command("style")(cli_style.style)
+app.command("texture")(cli_style.texture)
+app.command("attack")(cli_attack.attack)
+app.command("robustness")(cli_robustness.robustness)
 app.command("compare")(cli_compare.compare)
 app.command("doctor")(cli_doctor.doctor)
 app.command("info")(cli_info.info)

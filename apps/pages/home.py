@@ -22,7 +22,9 @@ PAGES = [
     st.Page("detect.py", title="Detect", icon=":material/select_all:", url_path="detect", default=True),
     st.Page("classify.py", title="Classify", icon=":material/draw:", url_path="classify"),
     st.Page("segment.py", title="Segment", icon=":material/texture:", url_path="segment"),
+    st.Page("style.py", title="Style", icon=":material/brush:", url_path="style"),
     st.Page("compare.py", title="Compare", icon=":material/balance:", url_path="compare"),
+    st.Page("fool.py", title="Fool", icon=":material/psychology_alt:", url_path="fool"),
 ]
 
 st.navigation(PAGES, position="top").run()

@@ -1,0 +1,195 @@
+"""What all attacks share: `Attack.run` takes a model and pictures, and gives what the model itself confirmed."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.checks import ModelError, UsageError
+from ..core.images import Source, encode_image, load_image, to_image, to_tensor
+from .criteria import Criterion, Misclassified, Targeted
+from .distances import Distance
+from .eight_bits import on_the_grid
+from .goals import ClassGoal
+from .inputs import Inputs, check_epsilon, make_inputs
+from .problem import Problem, Step
+from .results import Result, Results
+from .victims import GIVES, Victim, log_scores, victim
+
+BATCH_NUMBERS = 2**23
+"""Values of the pictures attacked at once, as 170 of 128 x 128 or 2,700 of 32 x 32; a network's maps are larger."""
+MOST_PICTURES = 256
+
+
+class Solved(NamedTuple):
+    """Pictures on the grid of 8 bits, (N, 3, H, W), for their problem; seconds for each."""
+
+    problem: Problem
+    pictures: Tensor
+    seconds: float
+
+
+class Attack(ABC):
+    """One way to change pictures. Settings are keywords of the constructor; `repr` shows them.
+
+    Attributes:
+        needs: What the victim has to give, one of `victims.GIVES`.
+        minimal: It looks for the smallest change; a budget then only decides what counts. Others use the budget up.
+        distance: The norm of the budget, or that which is made small.
+        epsilon: The budget where `run` is given none; None for no budget.
+    """
+
+    needs: ClassVar[str] = "gradients"
+    minimal: ClassVar[bool] = False
+    distance: Distance
+    epsilon: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The class's name in lower case."""
+        return type(self).__name__.lower()
+
+    @abstractmethod
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return changed pictures, float (N, 3, H, W), inside the problem's ball, box and mask."""
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's keywords with their values."""
+        values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: value.name if isinstance(value, Distance) else value for name, value in values.items()}
+
+    def __repr__(self) -> str:
+        return self.described(self.epsilon)
+
+    def described(self, epsilon: float | None) -> str:
+        """Return the attack as it would be typed, with the budget that it was given."""
+        values = self.config() | ({"epsilon": epsilon} if "epsilon" in self.config() else {})
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    def run(
+        self,
+        model: Any,
+        images: Source | list[Any],
+        labels: Any = None,
+        *,
+        target: Any = None,
+        epsilons: float | Sequence[float] | None = None,
+        mask: Any = None,
+        criterion: Criterion | None = None,
+        seed: int = 0,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> Any:
+        """Attack pictures.
+
+        Args:
+            model: A `Classifier`, anything with `names` and `predict_proba` or `predict`, or what
+                `victims.Attackable` and `victims.BlackBox` make.
+            images: A picture or a list, of any sizes; see `core.images.load_image`.
+            labels: True classes by name or number, one or a list; None believes the model. Pictures that the model
+                gets wrong already are not attacked, and are no successes.
+            target: The class to be named, or a list with one for each picture; None for any other class.
+            epsilons: Budget in the attack's distance, for pictures in [0, 1]; None takes the attack's own. With a list
+                the attack runs once for each, or once in all where it looks for the smallest change.
+            mask: Where pictures may change: bool (H, W), or a box (x0, y0, x1, y1); None everywhere.
+            criterion: None for `Targeted` with a target, `Misclassified` without.
+            seed: Of random numbers; each picture has its own stream, so alone it is attacked as it is in a list.
+            on_step: Called with a `Step` as the attack goes on.
+
+        Returns:
+            A `Result` for one picture, `Results` for a list; with a list of epsilons, a list of those.
+
+        Raises:
+            UsageError: Unknown or impossible labels, targets, budgets or masks.
+            ModelError: A model that does not give what the attack needs, or whose wrapper disagrees with it.
+            ImageError: A picture that cannot be read.
+        """
+        asked = victim(model)
+        if GIVES.index(asked.gives) < GIVES.index(self.needs):
+            fix = "choose an attack that needs less, such as hopskipjump, or a network"
+            raise ModelError(f"a model that gives {self.needs}, for {self.name}", f"one that gives {asked.gives}", fix)
+        criterion = criterion or (Misclassified() if target is None else Targeted())
+        several = isinstance(epsilons, Sequence)
+        budgets = [check_epsilon(one, self.distance, self.minimal) for one in self._budgets(epsilons)]
+        inputs = make_inputs(asked, images, labels, target, criterion, mask)
+        asked.check(inputs.images, inputs.before)
+        found = self._all(asked, inputs, criterion, budgets, seed, on_step)
+        shaped = found if isinstance(images, list) else [results[0] for results in found]
+        return shaped if several else shaped[0]
+
+    def _budgets(self, epsilons: float | Sequence[float] | None) -> list[float | None]:
+        if isinstance(epsilons, Sequence):
+            if not len(epsilons):
+                raise UsageError("at least one epsilon", "an empty list", "pass [2 / 255, 8 / 255], say")
+            return list(epsilons)
+        return [self.epsilon if epsilons is None else epsilons]
+
+    def _all(
+        self, asked: Victim, inputs: Inputs, criterion: Criterion, budgets: list[float | None], seed: int,
+        on_step: Callable[[Step], None] | None,
+    ) -> list[Results]:  # fmt: skip
+        """Attack the pictures of each size together, for each budget, and let the model judge the PNGs."""
+        made: list[dict[int, Result]] = [{} for _ in budgets]
+        for rows in inputs.batches(MOST_PICTURES, BATCH_NUMBERS):
+            originals = to_tensor([inputs.images[row] for row in rows]).to(asked.device)
+            goal = ClassGoal(criterion, *(inputs.ids(rows, asked.device)))
+            mask = inputs.mask_of(rows, asked.device)
+            free = Problem.of(asked, originals, goal, self.distance, mask=mask, seed=seed, on_step=on_step)
+            shared = self._solve(free) if self.minimal else None
+            for budget, results in zip(budgets, made, strict=True):
+                solved = self._solve(free.within(budget, seed)) if shared is None else _inside(shared, budget)
+                results.update(zip(rows, self._judge(inputs, rows, solved, budget, seed), strict=True))
+        for budget, results in zip(budgets, made, strict=True):
+            left = [row for row in range(len(inputs.images)) if row not in results]
+            results.update((row, self._untouched(inputs, row, budget, seed)) for row in left)
+        return [Results([results[row] for row in range(len(inputs.images))]) for results in made]
+
+    def _solve(self, problem: Problem) -> Solved:
+        """Return pictures on the grid of 8 bits."""
+        started = time.perf_counter()
+        pictures, _ = on_the_grid(problem, self.perturb(problem).detach())
+        return Solved(problem, pictures, (time.perf_counter() - started) / len(problem))
+
+    def _judge(self, inputs: Inputs, rows: list[int], solved: Solved, epsilon: float | None, seed: int) -> list[Result]:
+        """Ask the model itself about the PNGs, encoded and decoded."""
+        problem, cost = solved.problem, solved.problem.cost
+        decoded = [load_image(encode_image(to_image(one), "png")) for one in solved.pictures]
+        after = problem.victim.probabilities(decoded)
+        met = problem.goal.met(log_scores(after).to(problem.originals.device)).tolist()
+        return [
+            self._result(
+                inputs, row, decoded[place], after[place], epsilon, seed, met[place],
+                (int(cost.queries[place]), int(cost.gradients[place])), solved.seconds,
+            )
+            for place, row in enumerate(rows)
+        ]  # fmt: skip
+
+    def _untouched(self, inputs: Inputs, row: int, epsilon: float | None, seed: int) -> Result:
+        """A picture that the model got wrong before any attack."""
+        return self._result(inputs, row, inputs.images[row], inputs.before[row], epsilon, seed, False, (0, 0), 0.0)
+
+    def _result(
+        self, inputs: Inputs, row: int, image: NDArray[np.uint8], after: NDArray[np.float32], epsilon: float | None,
+        seed: int, success: bool, cost: tuple[int, int], seconds: float,
+    ) -> Result:  # fmt: skip
+        names, before = inputs.names, inputs.before[row]
+        target = None if inputs.targets is None else names[inputs.targets[row]]
+        return Result(
+            image, inputs.images[row], names[inputs.labels[row]], names[int(before.argmax())],
+            names[int(after.argmax())], target, success, before, after, names, self.described(epsilon),
+            self.distance.name, epsilon, *cost, seconds, seed,
+        )  # fmt: skip
+
+
+def _inside(solved: Solved, epsilon: float | None) -> Solved:
+    """Bring what was found without a budget into the ball."""
+    if epsilon is None:
+        return solved
+    problem = solved.problem.within(epsilon)
+    return Solved(problem, on_the_grid(problem, solved.pictures)[0], solved.seconds)

@@ -1,0 +1,120 @@
+"""Who else is fooled: by other models (transfer), after JPEG, after a defence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.checks import DataError, UsageError, unknown
+from ..core.images import load_image
+from .attack import Attack
+from .defended import Defence, jpeg
+from .results import Results
+
+QUALITIES = (95, 85, 75, 60, 45, 30, 15)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Rows are models that pictures were made against, columns models that were asked about them.
+
+    Attributes:
+        rows: Names of the models attacked.
+        columns: Names of the models asked.
+        fooled: Share fooled, float (rows, columns), of the pictures that the row's model and the column's model named
+            right before; NaN where there are none.
+        counts: How many those are.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    fooled: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {**asdict(self), "fooled": self.fooled.tolist(), "counts": self.counts.tolist()}
+
+
+def transfer(
+    models: Mapping[str, Any],
+    images: list[Any],
+    labels: Sequence[Any],
+    attacks: Attack | Mapping[str, Attack],
+    *,
+    epsilon: float | None = None,
+    seed: int = 0,
+) -> Transfer:
+    """Attack each model, and ask all others about what came out.
+
+    Args:
+        models: Name -> model of the same classes with `names` and `predict_proba`; a bag of words is one.
+        images: Pictures, see `core.images.load_image`.
+        labels: Their classes, by name.
+        attacks: One for all models, or one for each name: a model without gradients needs one that does without. A
+            model that has none is a column only.
+        epsilon: Budget; None is each attack's own.
+        seed: Of all attacks.
+
+    Raises:
+        UsageError: No models, or attacks of models that there are not.
+        DataError: Models of other classes.
+    """
+    if not models:
+        raise UsageError("at least one model", "none", "pass {'cnn': classifier, 'bow': bag_of_words}")
+    by_name = dict.fromkeys(models, attacks) if isinstance(attacks, Attack) else dict(attacks)
+    for name in by_name:
+        if name not in models:
+            raise unknown("model", name, models)
+    classes = {name: set(model.names) for name, model in models.items()}
+    first = next(iter(classes.values()))
+    if any(one != first for one in classes.values()):
+        got = ", ".join(f"{name}: {len(one)} classes" for name, one in classes.items())
+        raise DataError("models of the same classes", got, "train them on the same data")
+    pictures = [load_image(one) for one in images]
+    right = {name: _says(model, pictures) == np.array(labels) for name, model in models.items()}
+    rows = []
+    for name, attack in by_name.items():
+        changed = attack.run(models[name], pictures, list(labels), epsilons=epsilon, seed=seed).images
+        rows.append([_share(right[name] & right[other], model, changed, labels) for other, model in models.items()])
+    table = np.array(rows, dtype=np.float64).reshape(len(by_name), len(models), 2)
+    return Transfer(tuple(by_name), tuple(models), table[..., 0], table[..., 1].astype(np.int64))
+
+
+def surviving(results: Results, model: Any, defence: Defence) -> float:
+    """Return the share of the successes that still fool a model after a defence; NaN without successes.
+
+    A success survives when the model is wrong about the defended picture, or, of a targeted attack, names the target.
+    """
+    fooled = [one for one in results if one.success]
+    if not fooled:
+        return float("nan")
+    says = _says(model, [defence(one.image) for one in fooled])
+    still = [
+        label != one.label if one.target is None else label == one.target
+        for one, label in zip(fooled, says, strict=True)
+    ]
+    return float(np.mean(still))
+
+
+def jpeg_survival(results: Results, model: Any, qualities: Sequence[int] = QUALITIES) -> dict[int, float]:
+    """Return, for each quality of JPEG, the share of the successes that still fool the model."""
+    return {quality: surviving(results, model, jpeg(quality)) for quality in qualities}
+
+
+def _says(model: Any, pictures: list[NDArray[np.uint8]]) -> NDArray[np.str_]:
+    return np.array(model.names)[np.asarray(model.predict_proba(pictures)).argmax(1)]
+
+
+def _share(
+    rows: NDArray[np.bool_], model: Any, changed: list[NDArray[np.uint8]], labels: Sequence[Any]
+) -> tuple[float, int]:
+    if not rows.any():
+        return float("nan"), 0
+    kept = np.flatnonzero(rows)
+    wrong = _says(model, [changed[row] for row in kept]) != np.array(labels)[kept]
+    return float(wrong.mean()), len(kept)

@@ -1,0 +1,191 @@
+"""`striate robustness`: curves of robust accuracy for several models, who else is fooled, and whether it is honest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.checks import DataError, UsageError
+from .cli_attack import Method, Options, Seed, load_model, make, number
+from .cli_classify import Data
+from .cli_detect import Device, Json
+from .console import emit, note, stdout, table
+from .runs import run_folder
+
+if TYPE_CHECKING:
+    from ..adversarial.attack import Attack
+    from ..adversarial.rates import Curve
+    from ..core.datasets.classes import ClassDataset
+
+RUNS = Path("runs/robustness")
+
+
+def robustness(
+    data: Data,
+    weights: Annotated[list[str], typer.Option("--weights", "-w", help="Name or path; repeat it.")],
+    method: Method = "pgd",
+    black_box: Annotated[
+        str, typer.Option(help="Attack of models without gradients; the table says which was used.")
+    ] = "hopskipjump",
+    distance: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
+    epsilons: Annotated[
+        str | None, typer.Option(help="Budgets between commas.", show_default="1/255 to 16/255; 0.25 to 2 for l2")
+    ] = None,
+    option: Options = None,
+    split: Annotated[str, typer.Option(help="Which part of the data set.")] = "test",
+    count: Annotated[int, typer.Option(help="Pictures, the first of each class in turn.")] = 100,
+    checks: Annotated[bool, typer.Option(help="Look for gradient masking.")] = True,
+    transfers: Annotated[bool, typer.Option(help="Ask each model about what fooled the others.")] = False,
+    jpeg: Annotated[bool, typer.Option(help="Count what still fools after JPEG.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the figures.", show_default=f"{RUNS}/ and a number")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Measure robust accuracy over budgets: curves.csv, curves.svg and robustness.json are written."""
+    from ..adversarial.rates import robustness as curve_of
+    from ..core.datasets.load_classes import load_classes
+
+    models = {one: load_model(one, device) for one in dict.fromkeys(weights)}
+    budgets = _budgets(epsilons, distance)
+    dataset = load_classes(data, split, names=next(iter(models.values())).names)
+    for line in dataset.report:
+        note(line)
+    dataset = _first(dataset, count)
+    attacks = {name: _attack(model, method, black_box, distance, option) for name, model in models.items()}
+    folder, curves = run_folder(RUNS, out, False), []
+    for name, model in models.items():
+        note(f"{attacks[name].name} on {name}: {len(dataset)} pictures, {len(budgets)} budgets")
+        curves.append(curve_of(model, dataset, attacks[name], budgets, name=name, seed=seed))
+    about = _more(models, attacks, dataset, budgets, seed, checks=checks, transfers=transfers, jpeg=jpeg)
+    _write(folder, curves, about)
+    if as_json:
+        emit("robustness", out=str(folder), curves=[curve.to_dict() for curve in curves], **about)
+    else:
+        _show(curves, about, folder)
+
+
+def _budgets(text: str | None, distance: str) -> list[float]:
+    if text is None:
+        return [k / 255 for k in (1, 2, 4, 8, 16)] if distance == "linf" else [0.25, 0.5, 1.0, 2.0]
+    return [number("epsilons", part) for part in text.split(",")]
+
+
+def _attack(model: Any, method: str, black_box: str, distance: str, options: list[str] | None) -> Attack:
+    """Return the attack for a model: `method`, or `black_box` where it needs more than the model gives."""
+    import inspect
+
+    from ..adversarial.attacks import ATTACKS
+    from ..adversarial.victims import GIVES, victim
+
+    def made(name: str, given: list[str] | None) -> Attack:
+        known = ATTACKS.get(name)
+        knows = known is not None and "distance" in inspect.signature(known).parameters
+        return make(name, given, **({"distance": distance} if knows else {}))
+
+    first = made(method, options)
+    enough = GIVES.index(victim(model).gives) >= GIVES.index(first.needs)
+    chosen = first if enough else made(black_box, None)
+    if chosen.distance.name != distance:
+        note(f"{chosen.name} looks for the smallest {chosen.distance.name}: its budgets are in {chosen.distance.name}")
+    return chosen
+
+
+def _first(dataset: ClassDataset, count: int) -> ClassDataset:
+    from ..bow_baseline.compare import first_of_each
+
+    if count < 1 or not len(dataset):
+        raise DataError("pictures to attack", f"--count {count} of {len(dataset)}", "choose another split or count")
+    return dataset.subset(first_of_each(dataset.labels, count))
+
+
+def _more(
+    models: dict[str, Any], attacks: dict[str, Attack], dataset: ClassDataset, budgets: list[float], seed: int, *,
+    checks: bool, transfers: bool, jpeg: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what was asked for beside the curves, as plain data."""
+    from ..adversarial.honesty import check_gradients
+    from ..adversarial.transfer import jpeg_survival, transfer
+    from ..adversarial.victims import victim
+
+    images, labels = [dataset.image(i) for i in range(len(dataset))], [dataset.names[i] for i in dataset.labels]
+    largest = max(budgets)
+    found: dict[str, Any] = {}
+    if checks:
+        white = {name: model for name, model in models.items() if victim(model).gives == "gradients"}
+        found["honesty"] = {
+            name: check_gradients(model, images, labels, epsilon=attacks[name].distance.usual, seed=seed).to_dict()
+            for name, model in white.items()
+        }
+    if transfers:
+        found["transfer"] = transfer(models, images, labels, attacks, epsilon=largest, seed=seed).to_dict()
+    if jpeg:
+        found["jpeg"] = {
+            name: jpeg_survival(attacks[name].run(model, images, labels, epsilons=largest, seed=seed), model)
+            for name, model in models.items()
+        }
+    return found
+
+
+def _write(folder: Path, curves: list[Curve], about: dict[str, Any]) -> None:
+    from ..adversarial.rates import to_csv
+    from ..core.atomic import atomic_write
+
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {"curves": [curve.to_dict() for curve in curves], **about}
+    texts = {
+        "curves.csv": to_csv(curves),
+        "curves.svg": plot(curves),
+        "robustness.json": json.dumps(whole, indent=1) + "\n",
+    }
+    for name, text in texts.items():
+        atomic_write(folder / name, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+
+
+def plot(curves: list[Curve]) -> str:
+    """Return robust accuracy over budgets as SVG, a curve with its band for each model.
+
+    Raises:
+        UsageError: no curves.
+    """
+    from ..bow_baseline.charts import Line, line_chart
+    from ..bow_baseline.statistics import Interval
+
+    if not curves:
+        raise UsageError("at least one curve", "none", "name --weights")
+    lines = [
+        Line(
+            f"{curve.model}, {curve.attack}",
+            [point.epsilon for point in curve.points],
+            [Interval(point.robust_accuracy, point.low, point.high) for point in curve.points],
+        )
+        for curve in curves
+    ]
+    norms = " and ".join(dict.fromkeys(curve.distance for curve in curves))
+    return line_chart(lines, x_label=f"budget ({norms})", y_label="robust accuracy", background="white")
+
+
+def _show(curves: list[Curve], about: dict[str, Any], folder: Path) -> None:
+    columns = ("model", "attack", "distance", "epsilon", "robust accuracy", "from", "to", "fooled")
+    rows = [
+        (c.model, c.attack, c.distance, p.epsilon, p.robust_accuracy, p.low, p.high, p.success_rate)
+        for c in curves
+        for p in c.points
+    ]
+    stdout().print(table("robust accuracy", columns, rows, numeric=columns[3:]))
+    for name, found in about.get("honesty", {}).items():
+        stdout().print(f"{name}: {found['verdict']}")
+    if "transfer" in about:
+        found = about["transfer"]
+        lines = [(row, *values) for row, values in zip(found["rows"], found["fooled"], strict=True)]
+        stdout().print(table("fooled: made against (rows)", ("", *found["columns"]), lines, numeric=found["columns"]))
+    if "jpeg" in about:
+        qualities = list(next(iter(about["jpeg"].values())))
+        lines = [(name, *found.values()) for name, found in about["jpeg"].items()]
+        stdout().print(table("still fooled after JPEG of quality", ("model", *map(str, qualities)), lines))
+    stdout().print(f"figures: {folder}")
