@@ -21,7 +21,7 @@ from .goals import ClassGoal
 from .inputs import Inputs, check_epsilon, make_inputs
 from .problem import Problem, Step
 from .results import Result, Results
-from .victims import GIVES, Victim, log_scores, victim
+from .victims import GIVES, Attackable, Victim, log_scores, victim
 
 BATCH_NUMBERS = 2**23
 """Values of the pictures attacked at once, as 170 of 128 x 128 or 2,700 of 32 x 32; a network's maps are larger."""
@@ -139,7 +139,7 @@ class Attack(ABC):
         for rows in inputs.batches(MOST_PICTURES, BATCH_NUMBERS):
             originals = to_tensor([inputs.images[row] for row in rows]).to(asked.device)
             goal = ClassGoal(criterion, *(inputs.ids(rows, asked.device)))
-            mask = inputs.mask_of(rows, asked.device)
+            mask = _where(asked, originals, inputs.mask_of(rows, asked.device))
             free = Problem.of(asked, originals, goal, self.distance, mask=mask, seed=seed, on_step=on_step)
             shared = self._solve(free) if self.minimal else None
             for budget, results in zip(budgets, made, strict=True):
@@ -185,6 +185,14 @@ class Attack(ABC):
             names[int(after.argmax())], target, success, before, after, names, self.described(epsilon),
             self.distance.name, epsilon, *cost, seconds, seed,
         )  # fmt: skip
+
+
+def _where(asked: Victim, originals: Tensor, mask: Tensor | None) -> Tensor | None:
+    """Return which pixels may change, bool (N, 1, H, W): those in the mask that the network sees; None for all."""
+    seen = asked.seen(originals.shape[2], originals.shape[3]) if isinstance(asked, Attackable) else None
+    if seen is None or mask is None:
+        return mask if seen is None else seen.expand(len(originals), -1, -1, -1)
+    return seen & mask
 
 
 def _inside(solved: Solved, epsilon: float | None) -> Solved:

@@ -104,6 +104,19 @@ class Attackable:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return over_views(self.network, x, self.views)
 
+    def seen(self, height: int, width: int) -> Tensor | None:
+        """Return which pixels the network sees of a picture, bool (1, 1, H, W); None for all.
+
+        A classifier cuts the middle square: what changed beside it would be noise that fools nobody.
+        """
+        if self.geometry is None:
+            return None
+        blank = torch.zeros(1, 3, height, width, device=self.device, requires_grad=True)
+        with torch.enable_grad():  # no weight of a resampling is negative: nothing cancels in the sum
+            (gradient,) = torch.autograd.grad(self.geometry(blank).sum(), blank)
+        seen = (gradient != 0).any(1, keepdim=True)
+        return None if bool(seen.all()) else seen
+
     def probabilities(self, pictures: Sequence[Any]) -> NDArray[np.float32]:
         """Return the model's probabilities (N, classes) of pictures of any source."""
         if self.ask is not None:

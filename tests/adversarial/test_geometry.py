@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from striate.adversarial import make_attack
 from striate.adversarial.geometry import CanvasGeometry, ClassGeometry, PaddedGeometry, resized
 from striate.adversarial.victims import Attackable, BlackBox, of_classifier, victim
 from striate.core.checks import ModelError, UsageError
@@ -132,3 +133,22 @@ def test_anything_that_names_pictures_is_a_victim() -> None:
         victim(3)
     with pytest.raises(ModelError, match="a classifier with weights"):
         victim(Classifier())
+
+
+def test_only_what_the_network_sees_is_changed() -> None:
+    """A classifier cuts the middle square of a picture; noise beside it would be distance for nothing."""
+    classifier, image = Classifier.from_pretrained("lenet5-mnist"), pictures(1, 40, 90)[0]
+    seen = of_classifier(classifier).seen(40, 90)
+    assert seen is not None
+    assert seen[0, 0].any(0).nonzero().flatten().tolist() == list(range(25, 65))
+    assert of_classifier(classifier).seen(28, 28) is None
+    found = make_attack("pgd", epsilon=0.2, steps=2, early_stop=False).run(classifier, image)
+    changed = (found.image != found.original).any(2)
+    assert changed[:, 25:65].mean() > 0.9
+    assert not changed[:, :25].any()
+    assert not changed[:, 65:].any()
+    box = make_attack("pgd", epsilon=0.2, steps=2, early_stop=False).run(classifier, image, mask=(0, 0, 30, 20))
+    rows, columns = np.nonzero((box.image != box.original).any(2))
+    assert rows.max() < 20
+    assert columns.min() >= 25
+    assert columns.max() < 30
