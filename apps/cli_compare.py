@@ -14,6 +14,8 @@ from .cli_detect import Json
 from .console import emit, note, stdout, table
 from .defaults import defaults
 from .duel import ALL, NONE, RENDERED, USUAL, parse_contender, parse_corruptions, parse_numbers, pictures
+from .duel_attacks import BLACK_BOX, parse_attacks, parse_transfers
+from .duel_textures import parse_textures
 from .runs import given, run_folder
 
 if TYPE_CHECKING:
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 RUNS = Path("runs/compare")
 LEVEL = defaults("bow_baseline/statistics.py", "interval")["level"]
 RESAMPLES = defaults("bow_baseline/statistics.py", "resampled_means")["resamples"]
+COUNT = defaults("bow_baseline/compare.py", "Comparison.__init__")["attacked"]
 SPLIT = defaults("bow_baseline/splits.py", "train_and_test")
 CONFIG = "config.json"
 SAVED: dict[str, type] = {
     "data": str, "contenders": list, "seeds": str, "per_class": str, "corruptions": str, "severities": str,
     "split": str, "test_share": float, "between": str, "shared": str, "most": str, "level": float, "resamples": int,
+    "attacks": list, "black_box": str, "attacked": int, "transfers": list, "textures": list,
 }  # fmt: skip
 """What a report's config.json holds about the command."""
 SMALL_ASKED = {"per_class": "5,15", "seeds": "0,1", "corruptions": ALL, "severities": "2,4"}
@@ -58,7 +62,45 @@ def compare(
     corruptions: Annotated[
         str | None, typer.Option(help="Names between commas, all, or none.", show_default=NONE)
     ] = None,
-    severities: Annotated[str | None, typer.Option(help="Of corruptions, 1 to 5.", show_default="1,2,3,4,5")] = None,
+    severities: Annotated[
+        str | None, typer.Option(help="Of corruptions and textures, 1 to 5.", show_default="1,2,3,4,5")
+    ] = None,
+    texture: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="[LABEL=]PATTERN[:option=value,...]: repaint the test pictures with that texture; strokes, mosaic, "
+            "woodcut, or a picture's path; options as of `striate style`. About a second a picture and severity "
+            "(128 pixels, 20 steps). Repeat it.",
+            show_default=NONE,
+        ),
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attack",
+            "-a",
+            help="NAME[:option=value,...], as pgd:epsilon=8/255,steps=20: attack each contender. Repeat it.",
+            show_default=NONE,
+        ),
+    ] = None,
+    black_box: Annotated[
+        str | None,
+        typer.Option(
+            help="Likewise, of models that do not give what --attack needs, such as bags of words.",
+            show_default=BLACK_BOX,
+        ),
+    ] = None,
+    attacked: Annotated[
+        int | None, typer.Option(help="Test pictures to attack, the first of each class in turn.", show_default=COUNT)
+    ] = None,
+    transfer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A contender, or all: what --attack makes against it is shown to the others. What stops once it "
+            "fools, as pgd without early_stop=false, seldom fools others. Repeat it.",
+            show_default=NONE,
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Pictures to measure on.", show_default="test, else val, else a share")
     ] = None,
@@ -85,7 +127,7 @@ def compare(
     fresh: Annotated[bool, typer.Option("--fresh", help="Neither read nor write the cache.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare classifiers: same pictures, same splits, same seeds, same corruptions; writes report.html.
+    """Compare classifiers: same pictures, same splits, same seeds, same corruptions and attacks; writes report.html.
 
     Names of contenders: bow, bow-pyramid, bow-llc, bow-fisher, cnn, lenet5, mlp, linear; with weights=FILE also
     cnn-finetuned and cnn-features.
@@ -93,7 +135,8 @@ def compare(
     asked = given(
         data=None if data is None else str(data), contenders=contender, seeds=seeds, per_class=per_class,
         corruptions=corruptions, severities=severities, split=split, test_share=test_share, between=between,
-        shared=shared, most=most, level=level, resamples=resamples,
+        shared=shared, most=most, level=level, resamples=resamples, attacks=attack, black_box=black_box,
+        attacked=attacked, transfers=transfer, textures=texture,
     )  # fmt: skip
     if config is not None:
         asked = {**_saved(config), **asked}
@@ -114,14 +157,18 @@ def _run(asked: dict[str, Any], small: bool, cache: Path | None, folder: Path) -
     from ..bow_baseline.report import write_report
     from ..bow_baseline.summary import check_between, summarize
 
-    options: dict[str, Any] = given(**{name: asked.get(name) for name in ("level", "resamples", "shared")})
+    options: dict[str, Any] = given(**{name: asked.get(name) for name in ("level", "resamples", "shared", "attacked")})
     if "severities" in asked:
         options["severities"] = parse_numbers("severities", asked["severities"])
+    contenders = [parse_contender(text, small) for text in dict.fromkeys(asked["contenders"])]
+    corruptions = parse_corruptions(asked.get("corruptions", NONE))
     comparison = Comparison(
-        [parse_contender(text, small) for text in dict.fromkeys(asked["contenders"])],
+        contenders,
         seeds=parse_numbers("seeds", asked.get("seeds", "0")),
         per_class=parse_numbers("per-class", asked.get("per_class", NONE)),
-        corruptions=parse_corruptions(asked.get("corruptions", NONE)),
+        corruptions={**corruptions, **parse_textures(asked.get("textures", []), corruptions)},
+        attacks=parse_attacks(asked.get("attacks", []), asked.get("black_box"), asked.get("attacked")),
+        transfers=parse_transfers(asked.get("transfers", []), [one.name for one in contenders]),
         cache=cache,
         **options,
     )
@@ -145,7 +192,7 @@ def show(summary: Summary, config: dict[str, Any]) -> None:
     """Print the report's first tables."""
     from ..bow_baseline.report_tables import tables
 
-    for one in tables(summary, config)[:4]:
+    for one in tables(summary, config)[: 5 if summary.attacks else 4]:
         stdout().print(table(one.title, one.columns, one.rows, numeric=one.columns[1:]))
     stdout().print(summary.verdict())
 

@@ -52,20 +52,37 @@ def parse_contender(text: str, small: bool = False) -> Contender:
     """
     from ..bow_baseline.contenders import make_contender
 
-    _text("a contender", text)
+    label, name, given = parts_of("a contender", text, "epochs=20")
+    for key in ("name", "label"):
+        if key in given:
+            fix = f"write {given[key] or 'mine'}={name or 'bow'} to give it a name"
+            raise UsageError("options of the contender", repr(f"{key}={given[key]}"), fix)
+    options = {key: value_of(value) for key, value in given.items()}
+    usual = SMALL.get(name, {}) if small else {}
+    return make_contender(name, label=label or (text if options else None), **{**usual, **options})
+
+
+def parts_of(what: str, text: str, example: str) -> tuple[str, str, dict[str, str]]:
+    """Part `[LABEL=]NAME[:option=value,...]` into label, "" for none, name and options, all of them text.
+
+    Args:
+        what: It is, for the message.
+        text: As typed; commas before an option part options, others belong to its value.
+        example: Of an option, for the message.
+
+    Raises:
+        UsageError: No text, or an option without a value.
+    """
+    _text(what, text)
     head, _, tail = text.partition(":")
-    label, _, name = head.rpartition("=")
-    options: dict[str, Any] = {}
+    label, _, name = (part.strip() for part in head.rpartition("="))
+    options: dict[str, str] = {}
     for part in re.split(r",(?=\s*\w+\s*=)", tail) if tail else []:
-        key, mark, value = part.partition("=")
+        key, mark, value = (piece.strip() for piece in part.partition("="))
         if not mark:
-            raise UsageError("options as key=value between commas", repr(part), f"write {name}:epochs=20, say")
-        if key.strip() in ("name", "label"):
-            fix = f"write {value.strip() or 'mine'}={name or 'bow'} to give it a name"
-            raise UsageError("options of the contender", repr(part), fix)
-        options[key.strip()] = _value(value.strip())
-    usual = SMALL.get(name.strip(), {}) if small else {}
-    return make_contender(name.strip(), label=label.strip() or (text if options else None), **{**usual, **options})
+            raise UsageError("options as key=value between commas", repr(part), f"write {name}:{example}, say")
+        options[key] = value
+    return label, name, options
 
 
 def parse_numbers(name: str, text: str) -> tuple[int, ...]:
@@ -198,7 +215,8 @@ def _text(what: str, value: Any) -> None:
         raise UsageError(f"{what} as text", f"{type(value).__name__}: {value!r}", "put it into quotation marks")
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """Read the value of an option: JSON, or else plain text."""
     try:
         return json.loads(text)
     except ValueError:

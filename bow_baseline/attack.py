@@ -12,11 +12,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checks import UsageError
+from ..core.checks import DataError, UsageError
 from .options import plain
 
 Attack = Callable[[Any, NDArray[np.uint8], int, np.random.Generator], NDArray[np.uint8]]
 """(model, picture, its class id, generator) -> picture uint8 of the same size that the model may get wrong."""
+
+
+def attacked(
+    attack: Attack, name: str, model: Any, image: NDArray[np.uint8], class_id: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Attack a model with one picture: uint8 (H, W, 3), of the picture's size.
+
+    Raises:
+        DataError: What came back is no picture of the same size.
+    """
+    fooled = attack(model, image.copy(), class_id, rng)
+    if not isinstance(fooled, np.ndarray) or fooled.shape != image.shape or fooled.dtype != np.uint8:
+        got = f"{type(fooled).__name__} {np.shape(fooled)}"
+        raise DataError(f"uint8 {image.shape} from the attack {name!r}", got, "return a picture of that size")
+    return fooled
+
+
+def method_on(attack: Attack, name: str, model: Any) -> str:
+    """Return what an attack does to a model: what its `method_on(model)` says where it has one, else its name."""
+    told = getattr(attack, "method_on", None)
+    return name if told is None else str(told(model))
 
 
 def identity(name: str, attack: Attack) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.checks import DataError, UsageError, unknown
+from ..core.checks import UsageError, unknown
 from ..core.datasets.classes import ClassDataset
-from .attack import Attack, identity
+from .attack import Attack, attacked, identity, method_on
 from .cells import Cells
 from .contender import Contender, probabilities
 from .corruptions import SEVERITIES, Corruption, corrupted
@@ -60,6 +61,8 @@ class Comparison:
         severities: Of every corruption.
         attacks: Name -> attack, run on each contender by itself; see `attack.identity` for what the cache tells it by.
         attacked: Number of test pictures that are attacked, the first of each class in turn.
+        transfers: Names of contenders: what each attack makes of pictures against these, the others with the same seed
+            are asked about as well.
         cache: Folder of what was measured; a run takes from it what it finds there. None writes nothing.
         resamples: Draws of the bootstrap.
         level: Of the intervals.
@@ -81,6 +84,7 @@ class Comparison:
         severities: Sequence[int] = SEVERITIES,
         attacks: Mapping[str, Attack] | None = None,
         attacked: int = 30,
+        transfers: Iterable[str] = (),
         cache: str | Path | None = None,
         resamples: int = RESAMPLES,
         level: float = LEVEL,
@@ -90,7 +94,7 @@ class Comparison:
         self.per_class, self.severities = tuple(sorted(set(per_class))), tuple(dict.fromkeys(severities))
         self.corruptions, self.attacks = dict(corruptions or {}), dict(attacks or {})
         self.attacked, self.cache, self.resamples, self.level = attacked, cache, resamples, level
-        self.shared = shared
+        self.shared, self.transfers = shared, tuple(dict.fromkeys(transfers))
         names = [contender.name for contender in self.contenders]
         if not names or len(set(names)) < len(names):
             raise UsageError("contenders of different names", ", ".join(names) or "none", "name each differently")
@@ -103,6 +107,12 @@ class Comparison:
         for seed in self.seeds:
             whole_number("seed", seed, least=0)
         check_level(level)
+        for name in self.transfers:
+            if name not in names:
+                raise unknown("contender whose pictures are shown to the others", name, names)
+        if self.transfers and not self.attacks:
+            fix = "pass attacks={'pgd': ...} as well, or leave transfers out"
+            raise UsageError("an attack that makes the pictures to transfer", "none", fix)
         if shared not in SHARED:
             raise unknown("shared", shared, SHARED)
 
@@ -142,9 +152,11 @@ class Comparison:
             "seeds": list(self.seeds),
             "per_class": list(self.per_class),
             "corruptions": {name: {} for name in self.corruptions},
+            "corruption_options": {name: told for name, one in self.corruptions.items() if (told := _options(one))},
             "severities": list(self.severities) if self.corruptions else [],
             "attacks": {name: identity(name, attack) for name, attack in self.attacks.items()},
             "attacked": self.attacked if self.attacks else 0,
+            "transfers": list(self.transfers),
             "resamples": self.resamples,
             "level": self.level,
             "shared": self.shared,
@@ -186,7 +198,8 @@ class Comparison:
     def _probe(self, test: ClassDataset, name: str, severity: int) -> str:
         """Digest of what a corruption makes of the first picture: a changed corruption is measured anew."""
         changed = corrupted(self.corruptions[name], name, test.image(0), severity, 0)
-        return hashlib.sha256(changed.tobytes()).hexdigest()[:16]
+        told = json.dumps(_options(self.corruptions[name]), sort_keys=True)
+        return hashlib.sha256(changed.tobytes() + told.encode()).hexdigest()[:16]
 
     def _spoil(self, results: Results, name: str, severity: int, missing: list[Run]) -> None:
         """Corrupt each picture once, and ask all who have not been asked."""
@@ -206,28 +219,52 @@ class Comparison:
         results.attacked = first_of_each(results.test.labels, self.attacked)
         for name in self.attacks:
             for run in self._runs():
-                if results.attack_cell(run, name) is None:
+                kept = run.contender.name not in self.transfers or results.made(run, name) is not None
+                if results.attack_cell(run, name) is None or not kept:
                     yield f"attack {name} on {run}", partial(self._attack, results, run, name)
+        for name in self.attacks:
+            for run in self._runs():
+                others = [one for one in self.transfers if one != run.contender.name]
+                missing = [one for one in others if results.attack_cell(run, name, one) is None]
+                if missing:
+                    what = f"{name} made against {', '.join(missing)}: {run}"
+                    yield what, partial(self._transfer, results, run, name, missing)
 
     def _attack(self, results: Results, run: Run, name: str) -> None:
         model, _ = results.fitting.model(run)
-        rows, moved = [], []
+        pictures, rows, moved = {}, [], []
         for i in results.attacked:
-            image, label = results.test.image(i), int(results.test.labels[i])
-            fooled = self.attacks[name](model, image.copy(), label, np.random.default_rng([run.seed, i]))
-            if not isinstance(fooled, np.ndarray) or fooled.shape != image.shape or fooled.dtype != np.uint8:
-                got = f"{type(fooled).__name__} {np.shape(fooled)}"
-                raise DataError(f"uint8 {image.shape} from the attack {name!r}", got, "return a picture of that size")
+            image, label, rng = results.test.image(i), int(results.test.labels[i]), np.random.default_rng([run.seed, i])
+            fooled = pictures[f"{i}"] = attacked(self.attacks[name], name, model, image, label, rng)
             rows.append(probabilities(model, [fooled], len(results.test.names), run.contender.name))
             moved.append(np.sqrt(np.mean((fooled / 255 - image / 255) ** 2)))
         arrays = {"probabilities": np.concatenate(rows), "distance": np.array(moved)}
-        results.cells.put(results.attack_identity(run, name), arrays)
+        method = method_on(self.attacks[name], name, model)
+        results.cells.put(results.attack_identity(run, name), arrays, method=method)
+        if run.contender.name in self.transfers:
+            results.cells.put(results.made_identity(run, name), pictures)
+
+    def _transfer(self, results: Results, run: Run, name: str, against: list[str]) -> None:
+        """Ask about pictures that were made against others."""
+        model, _ = results.fitting.model(run)
+        for one in against:
+            pictures = results.made(Run(results.contender(one), run.seed), name)
+            assert pictures is not None  # `_attack` keeps those of all that are in `transfers`
+            parts = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
+            rows = [probabilities(model, part, len(results.test.names), run.contender.name) for part in parts]
+            cell = {"probabilities": np.concatenate(rows)}
+            results.cells.put(results.attack_identity(run, name, one), cell)
 
 
 def batches(data: ClassDataset) -> Iterator[list[NDArray[np.uint8]]]:
     """Give the pictures of a dataset, some at a time."""
     for start in range(0, len(data), BATCH):
         yield [data.image(i) for i in range(start, min(start + BATCH, len(data)))]
+
+
+def _options(corruption: Corruption) -> Any:
+    """Return the settings that a corruption tells, as JSON has them; None for the functions of `corruptions`."""
+    return getattr(corruption, "options", None)
 
 
 def first_of_each(labels: NDArray[np.int64], count: int) -> list[int]:

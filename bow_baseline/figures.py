@@ -82,21 +82,27 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Attacked:
-    """One contender under one attack.
+    """One contender and the pictures of one attack.
 
     Attributes:
-        name: Of the contender.
+        name: Of the contender that was asked.
         attack: Of the attack.
+        against: Of the contender that the pictures were made against.
+        method: What the attack did there: for a model without gradients it may be another than its name says.
         clean: Accuracy on these pictures before.
         accuracy: After.
+        fooled: Share named wrong after, of the pictures that both contenders named right before; None without those.
         distance: Median root mean square change of those that were right before and wrong after, pixels in [0, 1];
             None where there are none.
     """
 
     name: str
     attack: str
+    against: str
+    method: str
     clean: float
     accuracy: float
+    fooled: float | None
     distance: float | None
 
 
@@ -164,18 +170,26 @@ def robustness(results: Results) -> list[Robustness]:
 
 
 def attacks(results: Results) -> list[Attacked]:
-    """Return what each attack did to each contender, over all seeds."""
-    labels, found = results.test.labels[results.attacked], []
-    for name in results.names:
-        clean = results.right(name)[:, results.attacked]
-        for attack in results.config["attacks"]:
-            cells = [results.attack_cell(Run(results.contender(name), seed), attack) for seed in results.seeds]
-            arrays = [cell[0] for cell in cells if cell is not None]
-            after = np.stack([one["probabilities"].argmax(1) == labels for one in arrays])
-            moved = np.stack([one["distance"] for one in arrays])[clean & ~after]
-            distance = float(np.median(moved)) if moved.size else None
-            found.append(Attacked(name, attack, float(clean.mean()), float(after.mean()), distance))
-    return found
+    """Return what each attack did to each contender, over all seeds; then what was made against others."""
+    chosen, names = results.config["attacks"], results.names
+    own = [_attacked(results, name, attack, name) for name in names for attack in chosen]
+    pairs = [(name, one) for one in results.config["transfers"] for name in names if name != one]
+    return own + [_attacked(results, name, attack, one) for attack in chosen for name, one in pairs]
+
+
+def _attacked(results: Results, name: str, attack: str, against: str) -> Attacked:
+    labels = results.test.labels[results.attacked]
+    clean, theirs = (results.right(one)[:, results.attacked] for one in (name, against))
+    asked = [results.attack_cell(Run(results.contender(name), seed), attack, against) for seed in results.seeds]
+    made = [results.attack_cell(Run(results.contender(against), seed), attack) for seed in results.seeds]
+    after = np.stack([cell[0]["probabilities"].argmax(1) == labels for cell in asked if cell is not None])
+    moved = np.stack([cell[0]["distance"] for cell in made if cell is not None])
+    methods = dict.fromkeys(cell[1]["method"] for cell in made if cell is not None)
+    both, wrong = clean & theirs, moved[clean & ~after]
+    fooled = float((~after)[both].mean()) if both.any() else None
+    distance = float(np.median(wrong)) if wrong.size else None
+    method = ", ".join(methods)
+    return Attacked(name, attack, against, method, float(clean.mean()), float(after.mean()), fooled, distance)
 
 
 def duel(results: Results) -> tuple[str, str] | None:

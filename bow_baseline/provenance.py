@@ -49,10 +49,15 @@ def machine() -> str:
 
 
 @cache
-def code_digest(root: Path = ROOT) -> str:
-    """Return a digest of the source that trains and answers, 16 digits: in a clone the version says too little."""
+def code_digest(root: Path = ROOT, rooms: tuple[str, ...] = ROOMS) -> str:
+    """Return a digest of the source that trains and answers, 16 digits: in a clone the version says too little.
+
+    Args:
+        root: Of the package.
+        rooms: Whose source; an attack or a style from another room brings that room's along.
+    """
     digest = hashlib.sha256()
-    for room in ROOMS:
+    for room in rooms:
         for path in sorted((root / room).rglob("*.py")):
             if room != "bow_baseline" or path.name not in AFTER:
                 digest.update(f"{path.relative_to(root).as_posix()} ".encode() + path.read_bytes())

@@ -124,18 +124,29 @@ def _robust(summary: Summary) -> Table:
 
 
 def _attacked(summary: Summary) -> Table:
-    columns = ("contender", "attack", "accuracy before", "after", "median change (RMS)")
+    columns = (
+        "contender", "attack", "made against", "by", "accuracy before", "after", "fooled", "median change (RMS)",
+    )  # fmt: skip
     rows = [
         (
             one.name,
             one.attack,
+            "itself" if one.against == one.name else one.against,
+            one.method,
             f"{100 * one.clean:.1f}",
             f"{100 * one.accuracy:.1f}",
+            "–" if one.fooled is None else f"{100 * one.fooled:.1f}",
             "–" if one.distance is None else f"{one.distance:.4f}",
         )
         for one in summary.attacks
     ]
-    return Table("Attacks", columns, rows, "Accuracy in percent on the attacked pictures, before and after.")
+    note = (
+        "Accuracy in percent on the attacked pictures, before and after. 'Fooled' is the share named wrong after, of "
+        "the pictures that the contender, and the one that they were made against, named right before. 'By' is what "
+        "made the pictures: models without gradients are attacked through their answers. The change is that of the "
+        "pictures that fooled."
+    )
+    return Table("Attacks", columns, rows, note)
 
 
 def _recalls(summary: Summary) -> Table:
@@ -161,7 +172,9 @@ def csv_files(results: Results, summary: Summary) -> dict[str, str]:
     ]
     ends = ("accuracy", "low", "high")
     crossing_rows = [(c.first, c.second, " ".join(map(repr, c.at)), c.low, c.high, c.share) for c in summary.crossings]
-    attack_rows = [(a.name, a.attack, a.clean, a.accuracy, a.distance) for a in summary.attacks]
+    attack_rows = [
+        (a.name, a.attack, a.against, a.method, a.clean, a.accuracy, a.fooled, a.distance) for a in summary.attacks
+    ]
     costs = ("fit_seconds", "predict_milliseconds", "peak_bytes", "size_bytes", "numbers")
     files = {
         "table.csv": _csv(
@@ -186,7 +199,9 @@ def csv_files(results: Results, summary: Summary) -> dict[str, str]:
     if crossing_rows:
         files["crossings.csv"] = _csv(("first", "second", "at", "low", "high", "share"), crossing_rows)
     if attack_rows:
-        files["attacks.csv"] = _csv(("contender", "attack", "before", "after", "median_change"), attack_rows)
+        files["attacks.csv"] = _csv(
+            ("contender", "attack", "made_against", "by", "before", "after", "fooled", "median_change"), attack_rows
+        )
     return files
 
 

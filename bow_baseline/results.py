@@ -76,10 +76,23 @@ class Results:
             asked += [corruption, severity, self.config["corruptions"][corruption][severity]]
         return {**self.fitting.identity(run), "what": "answers", "asked": asked}
 
-    def attack_identity(self, run: Run, attack: str) -> dict[str, Any]:
-        """Return all that the answers of a run to an attack's pictures depend on."""
+    def attack_identity(self, run: Run, attack: str, against: str | None = None) -> dict[str, Any]:
+        """Return all that the answers of a run to an attack's pictures depend on.
+
+        Args:
+            run: Who was asked.
+            attack: That made the pictures.
+            against: The contender that they were made against, trained with the same seed; None for the run itself.
+        """
         asked = [self.config["test"], attack, self.config["attacks"][attack], *self.attacked]
-        return {**self.fitting.identity(run), "what": "attack", "asked": asked}
+        if against in (None, run.contender.name):
+            return {**self.fitting.identity(run), "what": "attack", "asked": asked}
+        attacked = self.fitting.identity(Run(self.contender(against), run.seed))
+        return {**self.fitting.identity(run), "what": "transfer", "asked": [*asked, attacked]}
+
+    def made_identity(self, run: Run, attack: str) -> dict[str, Any]:
+        """Return all that the pictures which an attack makes against a run depend on."""
+        return {**self.attack_identity(run, attack), "what": "attacked pictures"}
 
     def cell(
         self, run: Run, corruption: str | None = None, severity: int | None = None
@@ -87,9 +100,14 @@ class Results:
         """Return arrays and facts of a run, None while they were not measured."""
         return self.cells.get(self.identity(run, corruption, severity))
 
-    def attack_cell(self, run: Run, attack: str) -> tuple[Arrays, dict[str, Any]] | None:
-        """Return arrays and facts of an attack on a run, None while they were not measured."""
-        return self.cells.get(self.attack_identity(run, attack))
+    def attack_cell(self, run: Run, attack: str, against: str | None = None) -> tuple[Arrays, dict[str, Any]] | None:
+        """Return arrays and facts of an attack, None while they were not measured; see `attack_identity`."""
+        return self.cells.get(self.attack_identity(run, attack, against))
+
+    def made(self, run: Run, attack: str) -> list[NDArray[np.uint8]] | None:
+        """Return the pictures that an attack made against a run, one for each of `attacked`; None if not kept."""
+        found = self.cells.get(self.made_identity(run, attack))
+        return None if found is None else [found[0][f"{i}"] for i in self.attacked]
 
     def facts(self, name: str, per_class: int | None = None) -> list[dict[str, Any]]:
         """Return time, memory and size of a contender's trainings, seed by seed."""
