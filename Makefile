@@ -62,6 +62,7 @@ $(STAMP): requirements.lock pyproject.toml
 	    if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	      echo "Making .venv with $$($$p --version)"; $$p -m venv .venv || exit 1; break; fi; done; fi
 	@[ -x $(PY) ] || { echo "expected Python 3.11 or newer; got none on PATH; install it or run make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing what requirements.lock names, 2 GB with torch: some minutes"
 	$(PY) -m pip install --disable-pip-version-check --quiet -r requirements.lock
 	$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@

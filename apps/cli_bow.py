@@ -9,11 +9,11 @@ import typer
 
 from ..core.checks import ImageError, UsageError
 from .cli_classify import NO_SPLIT, Data, datasets
-from .cli_detect import Device, Json, Weights, check_device, expand
+from .cli_detect import Device, Json, Split, Weights, check_device, expand
 from .console import emit, error_fields, exit_code, note, show_error, stdout, table
 from .defaults import defaults
 from .groups import Group
-from .runs import BEST, given, run_folder, save_config
+from .runs import BEST, begun, given, run_folder, save_config
 from .training_bar import training_bar
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def train(
     run = new_run(out)
     learn, judge = datasets(data, val_split)
     save_config(run, {"classifier": asked, "data": given(val_split=val_split), "path": str(data)})
-    note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
+    note(begun(len(learn), len(judge) if judge else 0, run))
     listed = len(learn.report)
     with training_bar() as on_progress:
         classifier.fit(learn, cache=folder(cache), jobs=jobs, on_progress=on_progress)
@@ -117,16 +117,18 @@ def train(
 def val(
     data: Data,
     weights: Weights,
-    split: Annotated[str, typer.Option(help="Which part of the data set.")] = "val",
+    split: Split = None,
     device: Device = "cpu",
     cache: Cache = None,
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
     """Measure a bag of words on a split of a data set: top-1, top-5, calibration, per class."""
-    from ..core.datasets.load_classes import load_classes
+    from ..core.datasets.load_classes import list_class_splits, load_classes
+    from ..core.datasets.splits import measured_split
 
     classifier = load_bow(weights, device)
+    split = split or measured_split(list_class_splits(data))
     dataset = load_classes(data, split, names=classifier.names)
     tell(dataset.report)
     listed = len(dataset.report)

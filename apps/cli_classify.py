@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.checks import ImageError, UsageError
-from .cli_detect import Device, Json, Weights, check_device, expand
+from .cli_detect import Device, Json, Split, Weights, check_device, expand
 from .console import emit, error_fields, exit_code, note, show_error, stdout, table
 from .defaults import defaults
 from .groups import Group
-from .runs import first_process, given, report, run_folder, save_config, with_saved
+from .runs import begun, first_process, given, report, run_folder, save_config, with_saved
 from .training_bar import training_bar
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ def train(
     network: Annotated[str | None, _option("network", "Name of the network; `striate info` lists them.")] = None,
     image_size: Annotated[int | None, _option("image_size", "Side of the square that the network sees.")] = None,
     channels: Annotated[int | None, _option("channels", "1 grey, 3 colour.")] = None,
-    views: Annotated[
-        str | None, _option("views", "one, flip or shift: the mean over mirror images and moves.")
-    ] = None,
+    views: Annotated[str | None, _option("views", "one, flip or shift: the mean over mirror images and moves.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Of the network's last layers.", show_default="its own")] = None,
     widths: Annotated[str | None, typer.Option(help="Of small's groups, as 64,128.", show_default="its own")] = None,
     depth: Annotated[int | None, typer.Option(help="Convolutions of small's groups.", show_default="2")] = None,
@@ -113,7 +111,7 @@ def train(
     learn, judge = datasets(data, asked["data"].get("val_split"))
     if not resume:
         save_config(run, {**asked, "path": str(data)})
-    note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
+    note(begun(len(learn), len(judge) if judge else 0, run))
     try:
         with training_bar() as on_progress:
             classifier.fit(learn, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **asked["fit"])
@@ -129,14 +127,16 @@ def train(
 def val(
     data: Data,
     weights: Weights,
-    split: Annotated[str, typer.Option(help="Which part of the data set.")] = "val",
+    split: Split = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Measure a classifier on a split of a data set: top-1, top-5, calibration, per class."""
-    from ..core.datasets.load_classes import load_classes
+    from ..core.datasets.load_classes import list_class_splits, load_classes
+    from ..core.datasets.splits import measured_split
 
     classifier = load_classifier(weights, device)
+    split = split or measured_split(list_class_splits(data))
     dataset = load_classes(data, split, names=classifier.names)
     for line in dataset.report:
         note(line)

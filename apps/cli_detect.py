@@ -23,6 +23,9 @@ app.command()(train)
 SHIPPED = "cells"
 DEVICES = ("cpu", "cuda")
 
+Split = Annotated[
+    str | None, typer.Option(help="Which part of the data set.", show_default="val, else test, else the only one")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Data = Annotated[Path, typer.Argument(help="Folder (or YAML file) of a VOC, YOLO or COCO data set.")]
 Format = Annotated[str | None, typer.Option(help="voc, yolo or coco; by default recognised by the layout.")]
@@ -45,15 +48,17 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 def val(
     data: Data,
     weights: Weights,
-    split: Annotated[str, typer.Option(help="Which part of the data set.")] = "val",
+    split: Split = None,
     format: Format = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Measure a detector on a split of a data set: mAP@0.5, mAP@[.5:.95], per class."""
-    from ..core.datasets import load_boxes
+    from ..core.datasets import list_splits, load_boxes
+    from ..core.datasets.splits import measured_split
 
     detector = load_detector(weights, device)
+    split = split or measured_split(list_splits(data, format=format))
     dataset = load_boxes(data, split, format=format, names=detector.names)
     for line in dataset.report:
         note(line)

@@ -9,7 +9,7 @@ import typer
 
 from ..core.checks import ImageError, UsageError
 from .cli_classify import numbers
-from .cli_detect import Device, Json, Weights, check_device, expand
+from .cli_detect import Device, Json, Split, Weights, check_device, expand
 from .cli_segment_train import sides, train
 from .console import emit, error_fields, exit_code, note, show_error, stdout, table
 from .defaults import defaults
@@ -38,9 +38,7 @@ Scales = Annotated[
 def val(
     data: Data,
     weights: Weights,
-    split: Annotated[
-        str | None, typer.Option(help="Which part of the data set.", show_default="val, else test, else the only one")
-    ] = None,
+    split: Split = None,
     boundary: Annotated[bool, typer.Option("--boundary", help="Measure edges too.")] = False,
     flip: Flip = False,
     scales: Scales = None,
@@ -51,12 +49,13 @@ def val(
 
     Where masks are instance maps, which number the objects, these are counted and matched as well.
     """
-    from ..core.datasets.load_masks import load_masks
+    from ..core.datasets.load_masks import list_mask_splits, load_masks
+    from ..core.datasets.splits import measured_split
     from ..segmentation.counting import measure
 
     views = views_of(flip, scales)
     segmenter = load_segmenter(weights, device)
-    split = split or usual_split(data)
+    split = split or measured_split(list_mask_splits(data))
     dataset = load_masks(data, split, names=segmenter.names)
     for line in dataset.report:
         note(line)
@@ -189,16 +188,6 @@ def load_segmenter(weights: str, device: str) -> Segmenter:
 def views_of(flip: bool, scales: str | None) -> dict[str, Any]:
     """Return `predict`'s and `evaluate`'s keywords for test-time views."""
     return {"flip": flip} if scales is None else {"flip": flip, "scales": numbers("scales", scales)}
-
-
-def usual_split(data: Path) -> str:
-    """Return the split to measure on where none is named: val (of a year), else test, else the only one there is."""
-    from ..core.datasets.load_masks import list_mask_splits
-    from ..core.datasets.splits import validation_split
-
-    splits = list_mask_splits(data)
-    usual = validation_split(splits) or ("test" if "test" in splits else None)
-    return usual or (splits[0] if len(splits) == 1 else "val")
 
 
 def show(result: Result, *, areas: bool) -> None:

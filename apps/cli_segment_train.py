@@ -12,7 +12,7 @@ from ..core.checks import UsageError
 from .cli_classify import numbers
 from .console import note
 from .defaults import defaults
-from .runs import first_process, given, report, run_folder, save_config, with_saved
+from .runs import begun, first_process, given, report, run_folder, save_config, with_saved
 from .training_bar import training_bar
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def train(
     learn, judge = datasets(data, asked["data"].get("val_split"))
     if not resume:
         save_config(run, {**asked, "path": str(data)})
-    note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
+    note(begun(len(learn), len(judge) if judge else 0, run))
     try:
         with training_bar() as on_progress:
             segmenter.fit(

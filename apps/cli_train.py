@@ -10,7 +10,7 @@ import typer
 from ..core.checks import UsageError
 from .console import note
 from .defaults import defaults
-from .runs import given, report, run_folder, save_config, with_saved
+from .runs import begun, given, report, run_folder, save_config, with_saved
 from .training_bar import training_bar
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def train(
     learn, judge = datasets(data, **{**SPLITS, **asked["data"]})
     if not resume:
         save_config(run, {**asked, "path": str(data)})
-    note(f"training on {len(learn)} pictures, judged by {len(judge) if judge else 'no'} others, in {run}")
+    note(begun(len(learn), len(judge) if judge else 0, run))
     try:
         with training_bar() as on_progress:
             detector.fit(

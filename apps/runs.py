@@ -21,6 +21,12 @@ def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def begun(learnt: int, judging: int, run: Path) -> str:
+    """Say how many pictures a training learns from, and by how many others it is judged."""
+    judged = f"judged by {judging} others" if judging else "judged by none: --val-split 0.2 would set a fifth aside"
+    return f"training on {learnt} pictures, {judged}, in {run}"
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that were given; for the others the Python API's defaults hold."""
     return {name: value for name, value in options.items() if value is not None}

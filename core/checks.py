@@ -88,10 +88,10 @@ def unknown(kind: str, name: str, known: Iterable[str], error: type[StriateError
 def positive(name: str, value: float, error: type[StriateError] = UsageError) -> None:
     """Raise unless `value` is a finite number above zero."""
     if not 0 < value < float("inf"):
-        raise error(f"{name} to be a positive number", repr(value), f"pass a {name} above 0")
+        raise error(f"{name} to be a positive number", repr(value), f"pass {name} above 0")
 
 
 def fraction(name: str, value: float, error: type[StriateError] = UsageError) -> None:
     """Raise unless `value` lies in [0, 1]."""
     if not 0 <= value <= 1:
-        raise error(f"{name} to lie between 0 and 1", repr(value), f"pass a {name} from 0 to 1")
+        raise error(f"{name} to lie between 0 and 1", repr(value), f"pass {name} from 0 to 1")

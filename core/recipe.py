@@ -79,7 +79,7 @@ class TrainingOptions:
         for name in ("weight_decay", "warmup_epochs", "clip_norm", "patience", "workers", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(
-                    f"{name} of 0 or more", repr(getattr(self, name)), f"pass a {name} that is not negative"
+                    f"{name} of 0 or more", repr(getattr(self, name)), f"pass {name} of 0 or more"
                 )
         known = (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS))
         for name, names in (*known, ("device", ("auto", "cpu", "cuda"))):

@@ -47,7 +47,9 @@ def read_class_folders(
     """
     folders = splits(root)
     if split not in folders:
-        raise DataError(f"a split {split!r}", f"{', '.join(folders) or 'no class folders'} in {root}", "check the path")
+        raise DataError(
+            f"a split {split!r}", f"{', '.join(folders) or 'no class folders'} in {root}", "name one of those: --split"
+        )
     mine = class_names(folders[split])
     known = check_names(names if names is not None else class_names(folders.get("train", folders[split])))
     if len(known) < 2:

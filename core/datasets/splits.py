@@ -26,3 +26,14 @@ def validation_split(splits: Iterable[str]) -> str | None:
     if len(dated) > 1:
         raise DataError("one validation split", ", ".join(dated), "name the one that is meant")
     return dated[0] if dated else None
+
+
+def measured_split(splits: Iterable[str]) -> str:
+    """Return the name of the split to measure on where none is asked for: validation, else "test", else the only one.
+
+    Raises:
+        DataError: Several validation splits, none of them plain "val".
+    """
+    known = list(splits)
+    usual = validation_split(known) or ("test" if "test" in known else None)
+    return usual or (known[0] if len(known) == 1 else VALIDATION)

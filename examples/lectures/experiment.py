@@ -18,7 +18,7 @@ from striate.core.class_loss import ClassLoss
 from striate.core.class_network import Normalized
 from striate.core.class_pictures import ClassPictures, statistics
 from striate.core.datasets.classes import ClassDataset
-from striate.core.datasets.load_classes import load_classes
+from striate.core.datasets.load_classes import list_class_splits, load_classes
 from striate.core.history import History
 from striate.core.recipe import make_options
 from striate.core.training import fit
@@ -39,7 +39,11 @@ def arguments(text: str | None, pictures: int, epochs: int) -> argparse.Namespac
 
 def splits(options: argparse.Namespace) -> tuple[ClassDataset, ClassDataset]:
     """Return some training pictures and at most 2,000 test pictures."""
-    train, test = load_classes(options.data, "train"), load_classes(options.data, "test")
+    train = load_classes(options.data, "train")
+    if "test" in list_class_splits(options.data):
+        test = load_classes(options.data, "test", names=train.names)
+    else:
+        train, test = train.split_off(0.2, seed=options.seed)
     rng = np.random.default_rng(options.seed)
     return train.subset(rng.permutation(len(train))[: options.pictures]), test.subset(rng.permutation(len(test))[:2000])
 

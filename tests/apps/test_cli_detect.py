@@ -147,7 +147,7 @@ def test_train_never_writes_over_a_training(striate: Run, tmp_path: Path) -> Non
         pytest.param(["--weights", "{tiny}", "--size", "n"], 2, "drop --size", id="weights and size"),
         pytest.param(["--size", "huge"], 2, "one of n, s", id="unknown size"),
         pytest.param(["--optimizer", "adam2"], 2, "did you mean 'adam", id="unknown optimizer"),
-        pytest.param(["--epochs", "0"], 2, "pass a epochs above 0", id="no epochs"),
+        pytest.param(["--epochs", "0"], 2, "pass epochs above 0", id="no epochs"),
         pytest.param(["--split", "tset"], 3, "tset", id="missing split"),
     ],
 )

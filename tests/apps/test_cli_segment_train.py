@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from striate.apps.cli_segment import OBJECTS, train, usual_split
+from striate.apps.cli_segment import OBJECTS, train
 from striate.apps.cli_segment_train import BACKBONE, FIT, MAKE, RECIPE, SIDES, SIZE, datasets
 from striate.core.checks import UsageError
+from striate.core.datasets.load_masks import list_mask_splits
+from striate.core.datasets.splits import measured_split
 from striate.core.recipe import TrainingOptions
 from striate.segmentation import Segmenter, model
 from striate.segmentation.instances import find_instances
@@ -81,7 +83,7 @@ def test_the_pictures_to_judge_by(nuclei: Path, tmp_path: Path) -> None:
         assert judge is not None
         assert (len(learn), len(judge)) == counts
     assert datasets(tmp_path, "none")[1] is None
-    assert usual_split(tmp_path) == "val2017"
+    assert measured_split(list_mask_splits(tmp_path)) == "val2017"
     with pytest.raises(UsageError, match=r"a share between 0 and 1; got 2013\.0"):
         datasets(tmp_path, "2013")
 
