@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.checks import ModelError
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
     from ..bow_baseline import BowClassifier
     from ..core.classifier import Classifier
 
-KINDS = ("Classifier", "BowClassifier")
+BAG = "BowClassifier"
+KINDS = {"Classifier": "striate.core.classifier", BAG: "striate.bow_baseline"}
+"""Class of a checkpoint -> the module that has it."""
 
 
 def any_classifier(weights: str, device: str = "cpu") -> Classifier | BowClassifier:
@@ -19,16 +22,29 @@ def any_classifier(weights: str, device: str = "cpu") -> Classifier | BowClassif
     Raises:
         ModelError: no such weights, or those of something that names no pictures.
     """
-    from ..core.checkpoints import load_checkpoint
-    from ..core.classifier import Classifier
-    from ..core.weights import resolve
+    path, kind, _ = described(weights)
+    if kind != BAG:
+        from ..core.classifier import Classifier
 
-    path = resolve(weights)
-    kind = load_checkpoint(path)[1]["kind"]
-    if kind not in KINDS:
-        raise ModelError("weights of a classifier", f"{weights!r}, of a {kind}", "striate weights list names them")
-    if kind == "Classifier":
         return Classifier.load(path).to(device)
     from ..bow_baseline import BowClassifier
 
     return BowClassifier.load(path)
+
+
+def described(weights: str) -> tuple[Path, str, tuple[str, ...]]:
+    """Return the file behind a name or path, the classifier's kind, a key of `KINDS`, and its class names.
+
+    Raises:
+        ModelError: no such weights, or those of something that names no pictures.
+    """
+    from ..core.checkpoints import load_checkpoint
+    from ..core.weights import resolve
+
+    path = resolve(weights)
+    meta = load_checkpoint(path)[1]
+    if meta["kind"] not in KINDS:
+        raise ModelError(
+            "weights of a classifier", f"{weights!r}, of a {meta['kind']}", "striate weights list names them"
+        )
+    return path, meta["kind"], tuple(meta["names"])

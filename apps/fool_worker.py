@@ -26,7 +26,8 @@ GOAL = 0.9999
 MOST_CELLS = 20
 """Classes that the page evolves for: a network of a thousand would fill it."""
 
-_computing = threading.Lock()  # one generation or move at a time, whoever's it is: see worker.py
+computing = threading.Lock()
+"""Held for one generation or move at a time, whoever's it is: see worker.py."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def start(asked: Asked) -> Job:
 
 def _run(job: Job) -> None:
     try:
-        models = [_model(weights) for weights in job.asked.weights]
+        models = [model(weights) for weights in job.asked.weights]
         found = _evolve(job, models) if job.asked.way == EVOLUTION else _ascend(job, models)
     except StriateError as problem:
         job.error = problem
@@ -124,12 +125,12 @@ def _evolve(job: Job, models: list[Classifier | BowClassifier]) -> FoolingImages
         job.images, job.confidences = archive.pictures(), tuple(now.confidences.tolist())
         job.curve.append((float(now.confidences.min()), float(np.median(now.confidences))))
         job.done = now.generation
-        _computing.release()  # another visitor's generation may come in between
-        _computing.acquire()
+        computing.release()  # another visitor's generation may come in between
+        computing.acquire()
         return job.stop.is_set()
 
     evolution = Evolution(encoding=job.asked.encoding, generations=MOST_GENERATIONS, goal=GOAL, seed=job.asked.seed)
-    with _computing:
+    with computing:
         archive = evolution.run(models, classes=models[0].names[:MOST_CELLS], on_generation=tell)
         return champions(models, archive)
 
@@ -141,14 +142,15 @@ def _ascend(job: Job, models: list[Classifier | BowClassifier]) -> FoolingImages
 
     def tell(step: Step) -> bool:
         job.names, job.images, job.done = tuple(names), pictures(step.pixels), step.step
-        _computing.release()
-        _computing.acquire()
+        computing.release()
+        computing.acquire()
         return job.stop.is_set()
 
-    with _computing:
+    with computing:
         return Ascent(steps=MOST_STEPS, seed=job.asked.seed).run(models, classes=names, on_step=tell)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _model(weights: str) -> Classifier | BowClassifier:
+def model(weights: str) -> Classifier | BowClassifier:
+    """Return a classifier, loaded once for all visitors; to ask it anything, hold `computing`."""
     return any_classifier(weights)

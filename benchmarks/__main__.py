@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 
-from striate.benchmarks import bow, cpu, gpu, kernels, rivals, segmentation, tasks, training, whole_networks
+from striate.benchmarks import bow, cpu, fooling, gpu, kernels, rivals, segmentation, tasks, training, whole_networks
 from striate.benchmarks.harness import Part, Row, keep, measure, new_run
 from striate.benchmarks.report import goals_table, render, table
 
@@ -43,7 +43,8 @@ def subjects() -> dict[str, Subject]:
     """Return what this machine can measure."""
     if not torch.cuda.is_available():
         return {
-            "cpu": cpu.parts, "segmentation": segmentation.parts, "training": training.parts, "bow": bow.parts
+            "cpu": cpu.parts, "segmentation": segmentation.parts, "training": training.parts, "bow": bow.parts,
+            "fooling": fooling.parts,
         }  # fmt: skip
     torch.backends.cudnn.benchmark = True
     return {

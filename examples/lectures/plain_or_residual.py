@@ -6,9 +6,9 @@ shortcuts the deeper one is better.
     python plain_or_residual.py CIFAR
 
 With --pictures 2500 --epochs 10, a quarter of the paper's channels, training and test error: plain 20 layers 0.565 and
-0.638, plain 56 layers 0.819 and 0.821; residual 20 layers 0.294 and 0.517, residual 56 layers 0.771 and 0.774. Depth hurts
-the plain network, and shortcuts help at either depth; that the deeper residual network is the better one does not show in
-a training this short.
+0.638, plain 56 layers 0.819 and 0.821; residual 20 layers 0.294 and 0.517, residual 56 layers 0.771 and 0.774. Depth
+hurts the plain network, and shortcuts help at either depth; that the deeper residual network is the better one does
+not show in a training this short.
 """
 
 from __future__ import annotations

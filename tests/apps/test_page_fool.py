@@ -1,4 +1,4 @@
-"""The Fool page, run without a browser: a job from its start to the download, and what is refused."""
+"""The Fool page's half of pictures of nothing, run without a browser: from start to download, and what is refused."""
 
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setattr(fool_worker, "MOST_STEPS", 40)
     monkeypatch.setattr(fool_worker, "MOST_CELLS", 3)
     page = AppTest.from_file(str(PAGE), default_timeout=240).run()
+    page.segmented_control(key="fool-half").set_value("Pictures of nothing").run()
     assert not page.exception
     return page
 
