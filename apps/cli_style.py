@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from ..core.checks import UsageError
+from ..core.checks import SaveError, StriateError, UsageError
 from .cli_classify import numbers
 from .cli_detect import Device, Json, check_device
 from .cli_segment_train import sides
@@ -101,6 +101,7 @@ def style(
     from ..style import StyleTransfer
 
     check_device(device)
+    check_out(out, bits)
     keywords = given(
         content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight, strength=strength,
         style_scale=style_scale, init=init, colours=colours, steps=steps, smallest=smallest, features=features,
@@ -143,6 +144,7 @@ def texture(
     from ..style import TextureSynthesis
 
     check_device(device)
+    check_out(out, bits)
     height, width = sides("size", size)
     keywords = given(
         texture_scale=texture_scale, tv_weight=tv_weight, steps=steps, smallest=smallest, features=features,
@@ -155,12 +157,34 @@ def texture(
     finish("texture", painting, out, bits, state, as_json)
 
 
+def check_out(out: Path, bits: int) -> None:
+    """Refuse before the painting what could not be written after it: format, bits, folder.
+
+    Raises:
+        ImageError: An unknown format.
+        UsageError: Bits that the format does not have.
+        SaveError: A folder in its place, or none to put it into.
+    """
+    from ..style.painting import check_format
+
+    check_format(out.suffix, bits)
+    if out.is_dir() or not out.parent.is_dir():
+        got = f"a folder: {out}" if out.is_dir() else f"no such folder: {out.parent}"
+        raise SaveError("a file name in a folder that exists", got, "create the folder, or choose another --out")
+
+
 def finish(task: str, painting: Painting, out: Path, bits: int, state: Path | None, as_json: bool) -> None:
-    """Write the picture, then its state if it is not finished; print where."""
+    """Write the picture, then its state if it is not finished; print where. No work is lost to a full disk."""
     from ..core.atomic import previous_path
     from ..core.checkpoints import save_state
 
-    file = painting.save(out, bits=bits)
+    try:
+        file = painting.save(out, bits=bits)
+    except StriateError:
+        if state is not None:
+            save_state(state, painting.state)
+            note(f"the picture could not be written; to write it: the same command with --state {state}, another --out")
+        raise
     if painting.notice:
         note(painting.notice)
     if state is not None and not painting.finished:

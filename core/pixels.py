@@ -114,6 +114,7 @@ class Descent:
         step: Steps done.
         notice: Why it ended early, in a sentence; "" where it did not.
         state: To go on from, for `descend(state=...)`; `core.checkpoints.save_state` can write it.
+        sound: Whether loss and pixels stayed finite; where they did not, steps were taken back.
     """
 
     pixels: Tensor
@@ -121,6 +122,7 @@ class Descent:
     step: int
     notice: str
     state: dict[str, Any]
+    sound: bool = True
 
 
 def descend(
@@ -155,6 +157,8 @@ def descend(
     Raises:
         UsageError: Pixels or numbers that make no descent, an unknown rule, the state of another one.
     """
+    if every < 1:
+        raise UsageError("every to be at least one step", repr(every), "pass every=1 to look at each")
     run = _Run(pixels, loss, rule, rate, project, steps, state)
     iterate = run.recorded if graph and pixels.is_cuda else run.iterate
     begun, first, notice = time.perf_counter(), run.step, ""
@@ -249,7 +253,7 @@ class _Run:
         if not sound and not notice:
             notice = f"stopped at step {self.step}: the pixels are not finite numbers; a lower rate may help"
         state = {"step": self.step, "pixels": pixels, "losses": losses, "rule": self.rule.state() if sound else {}}
-        return Descent(pixels, losses, self.step, notice, state)
+        return Descent(pixels, losses, self.step, notice, state, sound)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         own, theirs = self.rule.state(), state["rule"]

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .checks import unknown
+
 VIEWS = ("one", "flip", "shift")
 
 
@@ -22,7 +24,12 @@ def over_views(network: Callable[[Tensor], Tensor], images: Tensor, views: str) 
         network: Pictures -> scores (N, classes).
         images: float (N, C, H, W).
         views: One of `VIEWS`.
+
+    Raises:
+        UsageError: Views that are not known.
     """
+    if views not in VIEWS:
+        raise unknown("views", views, VIEWS)
     scores = network(images).float()
     if views == "one":
         return scores

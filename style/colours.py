@@ -6,6 +6,7 @@ All pictures are float32 (1, 3, H, W) in [0, 1].
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,9 +26,18 @@ def luminance(images: Tensor) -> Tensor:
     return (images * weights).sum(1, keepdim=True).expand_as(images).contiguous()
 
 
-def with_luminance(images: Tensor, grey: Tensor) -> Tensor:
+def grey(images: Tensor) -> Tensor:
+    """Return the mean of the channels in each of them.
+
+    What is grey stays as it is, and its gradient is the same in the three channels: a descent that begins at a grey
+    picture never leaves the grey ones. With the weights of luminance, green would go ahead and reach its end first.
+    """
+    return images.mean(1, keepdim=True).expand_as(images).contiguous()
+
+
+def with_luminance(images: Tensor, other: Tensor) -> Tensor:
     """Return pictures with the luminance of others; where a colour would leave [0, 1] it is cut."""
-    return (images + luminance(grey) - luminance(images)).clamp(0, 1)
+    return (images + luminance(other) - luminance(images)).clamp(0, 1)
 
 
 def matched_luminance(style: Tensor, content: Tensor) -> Tensor:
@@ -45,13 +55,17 @@ def matched_moments(style: Tensor, content: Tensor) -> Tensor:
 
 
 def matched_histograms(style: Tensor, content: Tensor) -> Tensor:
-    """Return the style with each channel's histogram that of the content: the n-th darkest gets the n-th darkest."""
+    """Return the style with each channel's histogram that of the content: a value becomes that of its own quantile.
+
+    Values that are equal stay equal, so that a flat ground keeps flat; as skimage.exposure.match_histograms.
+    """
     found = torch.empty_like(style)
     for channel in range(3):
-        own, other = style[0, channel].flatten(), content[0, channel].flatten().sort().values
-        ranks = torch.empty_like(own)
-        ranks[own.argsort(stable=True)] = torch.linspace(0, len(other) - 1, len(own), device=own.device)
-        found[0, channel] = other[ranks.round().long()].view(style.shape[2:])
+        own, other = (images[0, channel].flatten().cpu().numpy() for images in (style, content))
+        _, places, counts = np.unique(own, return_inverse=True, return_counts=True)
+        values, others = np.unique(other, return_counts=True)
+        moved = np.interp(counts.cumsum() / own.size, others.cumsum() / other.size, values)
+        found[0, channel] = torch.from_numpy(moved[places]).to(found).view(style.shape[2:])
     return found
 
 

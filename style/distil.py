@@ -1,12 +1,12 @@
 """Features of our own: a small VGG that learns to see as a teacher does, on pictures without labels.
 
-    loss = sum over layers of |A F - T|^2 / |T|^2 + |A G A' - Gram(T)|^2 / |Gram(T)|^2
+    loss = sum over layers of |A F - T|^2 / |T|^2 + w |A G A' - Gram(T)|^2 / |Gram(T)|^2
 
 F and G are the student's maps and Gram matrices, T the teacher's maps in their full width, A (K, C) a matrix for each
-layer that is learned with the student. What is kept of A is the basis B with B B' = A' A: in it the student's Gram
-matrices are as far from each other as those of the full width are (`Features.bases`). In training each convolution is
-followed by a batch norm, which is then folded into it. After Romero et al. 2015 (FitNets) and Wang et al. 2020
-(Collaborative Distillation, whose linear embedding A is).
+layer that is learned with the student, w the plan's `gram_weight`. What is kept of A is the basis B with B B' = A' A:
+in it the student's Gram matrices are as far from each other as those of the full width are (`Features.bases`). In
+training each convolution is followed by a batch norm, which is then folded into it. After Romero et al. 2015 (FitNets)
+and Wang et al. 2020 (Collaborative Distillation, whose linear embedding A is).
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def distil(
         save_every: Seconds between two saves.
 
     Raises:
-        UsageError: No pictures.
+        UsageError: No pictures, or a folder with the training of another plan.
     """
     plan = plan or Plan()
     if len(pictures) == 0:
@@ -142,6 +142,7 @@ def distil(
     first = 0
     if state_file is not None and state_file.exists():
         state, _ = load_state(state_file)
+        _check_plan(plan, state.get("plan", {}), state_file)
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
@@ -154,7 +155,12 @@ def distil(
         if on_progress is not None:
             on_progress(step + 1, sums)
         if state_file is not None and (time.monotonic() - saved > save_every or step + 1 == plan.steps):
-            kept = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            kept = {
+                "plan": vars(plan),
+                "student": student.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step + 1,
+            }
             save_state(state_file, kept)
             saved = time.monotonic()
     return student
@@ -192,6 +198,14 @@ def wide_maps(features: Features, aux: Mapping[str, tuple[Tensor, Tensor]]) -> C
 def rate_at(done: float) -> float:
     """Return the share of the learning rate after a share of the steps."""
     return min(1.0, done / 0.03 + 0.01) * 0.5 * (1 + float(np.cos(np.pi * done)))
+
+
+def _check_plan(plan: Plan, theirs: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with a training that follows another plan: its rate, crops or layers would not fit together."""
+    other = sorted(name for name, value in vars(plan).items() if theirs.get(name) != value)
+    if other:
+        fix = "pass the plan that it was begun with, or another run_dir"
+        raise UsageError(f"the state of this plan in {path}", f"one with other {', '.join(other)}", fix)
 
 
 def _step(

@@ -1,12 +1,13 @@
 """The features that a transfer stands on, by name: ours, shipped, and VGG-16, VGG-19 and SqueezeNet 1.1 of ImageNet.
 
-features = load_features()                      # ours, 1.9 MB
+features = load_features()                      # ours, 1.7 MB
 features = load_features("vgg19", pooling="average")   # after: striate weights fetch vgg19-imagenet
 maps = features(pictures, ["relu1_1", "relu4_2"])
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -39,8 +40,9 @@ class Features(nn.Module):
         trunk: Computes the maps.
         style_layers: Those whose Gram matrices are the style, unless others are asked for.
         content_layers: Those that are the content.
-        bases: For a layer of C channels (C, C): its maps times it are what is compared; absent for the maps as they
-            are. Gram matrices change to B' G B, which costs nothing beside the maps.
+        bases: B (C, C) for a layer of C channels, of Gram matrices alone: they are compared as B' G B, those of the
+            maps times B, which costs nothing beside the maps; absent for the maps as they are. Content is always
+            compared in the maps as they are.
         mean: Of each channel of the pictures, in [0, 1].
         std: Likewise.
     """
@@ -92,11 +94,19 @@ class Features(nn.Module):
             total += self.trunk.channels[name] / self.trunk.strides[name] ** 2
         return total
 
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of what the maps depend on: the trunk's layers, and all numbers."""
+        digest = hashlib.sha256(repr(self.trunk).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} ".encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     @torch.no_grad()
     def balance(self, pictures: Iterable[Tensor], names: Iterable[str]) -> None:
         """Weigh channels so that each has the mean 1 over pictures: the "normalized VGG" of Gatys et al. 2015.
 
-        A channel below a tenth of its layer's mean counts as if it had that: silence must not become noise.
+        A channel below a tenth of its layer's mean counts as if it had that: silence must not become noise. Bases that
+        are there stay, behind the weights: Gram matrices are then those of the weighed maps times them.
 
         Args:
             pictures: (N, 3, H, W) each, of any sizes.
@@ -111,7 +121,9 @@ class Features(nn.Module):
             count += 1
         for name in names:
             means = (sums[name] / count).clamp_min(float(sums[name].mean()) / count / 10)
-            self.bases[name] = nn.Parameter(torch.diag(1 / means).to(self.mean), requires_grad=False)
+            weights = torch.diag(1 / means).to(self.mean)
+            basis = weights @ self.bases[name] if name in self.bases else weights
+            self.bases[name] = nn.Parameter(basis, requires_grad=False)
 
 
 def load_features(name_or_path: str | Path = SHIPPED, *, pooling: str | None = None) -> Features:
@@ -128,7 +140,7 @@ def load_features(name_or_path: str | Path = SHIPPED, *, pooling: str | None = N
         UsageError: An unknown pooling.
     """
     text = os.fspath(name_or_path)
-    is_path = isinstance(name_or_path, Path) or Path(text).name != text or Path(text).suffix in (".pth", ".npz")
+    is_path = isinstance(name_or_path, Path) or Path(text).name != text or Path(text).suffix in (".pth", ".pt", ".npz")
     if text in NETWORKS and text != SHIPPED:
         tensors, _ = load_checkpoint(resolve(f"{text}-imagenet", "classify"), kind="Classifier")
         state = {name.removeprefix("network."): tensor.float() for name, tensor in tensors.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,19 @@ def layer_weights(features: Features, given: Layers, usual: tuple[str, ...], wha
     if not found or min(found.values()) < 0:
         raise UsageError(f"{what} with weights above 0", f"{given!r}", f"leave {what} out, or name a layer")
     return found
+
+
+def fingerprint(array: NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's shape, type and values."""
+    head = f"{array.shape} {array.dtype.str} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def mask_tensors(masks: Sequence[NDArray[Any]], size: tuple[int, ...], count: int) -> list[Tensor]:
+    """Return masks, one for each style, as `mask_tensor` does; raises DataError where they are not as many."""
+    if len(masks) != count:
+        raise DataError(f"{count} masks, one for each style", f"{len(masks)}", "fit as many styles")
+    return [mask_tensor(np.asarray(mask), size, number) for number, mask in enumerate(masks)]
 
 
 def mask_tensor(mask: NDArray[Any], size: tuple[int, ...], number: int) -> Tensor:

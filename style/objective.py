@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..core.checks import UsageError
+from .colours import grey
 from .features import Features
 from .losses import LEAST, grams, mixed, relative, total_variation
 from .networks import VggTrunk
@@ -101,6 +102,7 @@ class Objective:
         content: (1, 3, H, W) in [0, 1]; None for textures.
         regions: Styles and where they go.
         tile: Side of the tiles; None computes the whole picture at once.
+        monochrome: Look at the pixels without their colours; content and regions are grey then.
 
     Raises:
         UsageError: Tiles of a network whose maps do not begin at multiples of its stride.
@@ -114,11 +116,11 @@ class Objective:
         regions: Sequence[Region],
         *,
         tile: int | None = None,
+        monochrome: bool = False,
     ) -> None:
-        if tile is not None and not isinstance(features.trunk, VggTrunk):
-            fix = "paint a smaller picture, allow more memory, or take other features"
-            raise UsageError("features that can be computed in tiles, such as a VGG's", features.name, fix)
-        self.features, self.weights, self.tile = features, weights, tile
+        if tile is not None:
+            check_tiles(features)
+        self.features, self.weights, self.tile, self.monochrome = features, weights, tile, monochrome
         self.strides = {name: features.trunk.strides[name] for name in weights.layers}
         self.regions = list(regions) if weights.style else []
         self.style = [*weights.style_layers] if self.regions else []
@@ -130,6 +132,7 @@ class Objective:
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
         """Compute the parts of the loss; their sum is what is descended on."""
         weights, losses = self.weights, {}
+        pixels = grey(pixels) if self.monochrome else pixels
         found, content = self._parts(pixels)
         if self.targets:
             losses["content"] = weights.content * content
@@ -220,6 +223,13 @@ class Objective:
         height, width = pixels.shape[2:]
         down, along = (_sides(length, self.tile, max(self.strides.values())) for length in (height, width))
         return [Window(rows, columns, *outer) for rows, a in down for columns, b in along for outer in [(a, b)]]
+
+
+def check_tiles(features: Features) -> None:
+    """Raise UsageError unless maps can be computed in tiles: they have to begin at multiples of the stride."""
+    if not isinstance(features.trunk, VggTrunk):
+        fix = "paint a smaller picture, allow more memory, or take other features"
+        raise UsageError("features that can be computed in tiles, such as a VGG's", features.name, fix)
 
 
 def _sides(length: int, tile: int | None, stride: int) -> list[tuple[slice, slice]]:

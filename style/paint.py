@@ -14,7 +14,8 @@ from torch import Tensor
 from ..core.checks import UsageError
 from ..core.pixels import Descent, Step, descend
 from .features import Features
-from .objective import Objective
+from .networks import VggTrunk
+from .objective import Objective, check_tiles
 from .painting import Painting, Progress
 from .scales import free_memory, tile_for
 
@@ -71,10 +72,13 @@ def paint(job: Job, on_step: OnStep | None, every: int, state: Mapping[str, Any]
     """Paint, or go on painting.
 
     Raises:
-        UsageError: No memory even for small tiles, or the state of another painting.
+        UsageError: No memory even for small tiles at any scale, or the state of another painting.
     """
+    if state is not None and (missing := sorted({"scale", "descent", "losses", "settings"} - {*state})):
+        raise UsageError("the state of a painting", f"one without {', '.join(missing)}", "pass painting.state")
     if state is not None and state["settings"] != job.settings:
-        other = sorted(k for k, v in job.settings.items() if state["settings"].get(k) != v)
+        own, theirs = job.settings, state["settings"]
+        other = sorted(name for name in {*own, *theirs} if own.get(name) != theirs.get(name))
         raise UsageError("the state of this painting", f"one with other {', '.join(other)}", "pass the same options")
     first = 0 if state is None else state["scale"]
     begun = None if state is None else state["descent"]
@@ -83,15 +87,17 @@ def paint(job: Job, on_step: OnStep | None, every: int, state: Mapping[str, Any]
     pixels: Tensor | None = None
     found: Descent | None = None
     notices: list[str] = []
+    tiles = _tiles(job, first)
     for number in range(first, len(job.canvases)):
         canvas = job.canvases[number]
         start = _start(job, canvas, pixels)
         report = _reporter(job, number, on_step, clock, before)
         try:
-            found, told = _descend(job, number, start, report, every, begun)
+            found, told = _descend(job, number, tiles[number], start, report, every, begun)
         except MemoryError as error:
             if pixels is None:
-                raise
+                fix = "paint a smaller picture, or end what else takes memory"
+                raise UsageError(f"memory for {canvas.height} x {canvas.width} pixels", str(error), fix) from error
             notices.append(f"stopped before {canvas.height} x {canvas.width} pixels: {error}")
             number -= 1  # what there is to go on from is the end of the scale before
             break
@@ -109,9 +115,33 @@ def paint(job: Job, on_step: OnStep | None, every: int, state: Mapping[str, Any]
         losses,
         job.settings,
         "; ".join(notices),
-        finished=number + 1 == len(job.canvases) and found.step == job.canvases[number].steps,
-        state={"scale": number, "descent": found.state, "losses": kept, "settings": job.settings},
+        finished=found.sound and number + 1 == len(job.canvases) and found.step == job.canvases[number].steps,
+        state={
+            "scale": number,
+            "descent": _going_on(found, job.canvases[number]),
+            "losses": kept,
+            "settings": job.settings,
+        },
     )
+
+
+def _tiles(job: Job, first: int) -> list[int | None]:
+    """Return the side of the tiles of each canvas; that the memory does not suffice is found before the first step."""
+    budget = free_memory(job.features.mean.device) if job.memory is None else job.memory
+    found = [job.tile] * len(job.canvases)
+    for number in range(first, len(found) if job.tile is None else first):
+        canvas = job.canvases[number]
+        found[number] = tile_for(job.features, job.layers, canvas.height, canvas.width, budget)
+    if any(tile is not None for tile in found):
+        check_tiles(job.features)
+    return found
+
+
+def _going_on(found: Descent, canvas: Canvas) -> dict[str, Any]:
+    """Return a descent's state on the CPU; once a scale is done nothing follows from what its optimizer remembers."""
+    rule = {} if found.step == canvas.steps else found.state["rule"]
+    kept = {name: tensor.cpu() for name, tensor in rule.items()}
+    return {**found.state, "pixels": found.pixels.cpu(), "rule": kept}
 
 
 def _start(job: Job, canvas: Canvas, before: Tensor | None) -> Tensor:
@@ -148,6 +178,7 @@ def _reporter(
 def _descend(
     job: Job,
     number: int,
+    tile: int | None,
     start: Tensor,
     report: Callable[[Step], bool | None] | None,
     every: int,
@@ -155,12 +186,8 @@ def _descend(
 ) -> tuple[Descent, list[str]]:
     """Descend at one scale, with smaller tiles when the memory does not suffice; what was done is told."""
     canvas, told = job.canvases[number], []
-    budget = free_memory(start.device) if job.memory is None else job.memory
-    tile = job.tile
-    if tile is None:
-        tile = tile_for(job.features, job.layers, canvas.height, canvas.width, budget)
-        if tile is not None:
-            told.append(f"painted {canvas.height} x {canvas.width} pixels in tiles of {tile}")
+    if tile is not None and job.tile is None:
+        told.append(f"painted {canvas.height} x {canvas.width} pixels in tiles of {tile}")
     while True:
         try:
             options: dict[str, Any] = {"steps": canvas.steps, "rule": job.optimizer, "rate": job.rate, "state": state}
@@ -171,6 +198,8 @@ def _descend(
             if not (isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)):
                 raise
             tile = min(tile or max(canvas.height, canvas.width), 4096) // 2
+            if not isinstance(job.features.trunk, VggTrunk):
+                raise MemoryError(f"the memory does not suffice, and {job.features.name} knows no tiles") from error
             if tile < SMALLEST_TILE:
                 raise MemoryError("the memory does not suffice for the smallest tiles") from error
             told.append(f"out of memory: went on in tiles of {tile}")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..core.atomic import atomic_write
 from ..core.checks import ImageError, UsageError
-from ..core.images import encode_image, to_image
+from ..core.images import WRITTEN, encode_image, to_image
 from ..core.pixels import Step
 
 KEYWORD = b"striate"
@@ -114,10 +114,7 @@ class Painting:
 
     def encode(self, format: str, *, bits: int = 8, quality: int = 95) -> bytes:
         """Return what `save` writes, for a format such as "png"; raises UsageError and ImageError as it does."""
-        suffix = "." + format.lower().removeprefix(".")
-        if bits not in (8, 16) or (bits == 16 and suffix not in (".png", ".tif", ".tiff")):
-            fix = "pass bits=8, or write .png or .tif with bits=16"
-            raise UsageError("8 bits, or 16 in a .png or .tif", f"{bits} in a {suffix}", fix)
+        suffix = check_format(format, bits)
         if suffix in (".tif", ".tiff") or bits == 16:
             data = _encoded(self.image16 if bits == 16 else self.image, suffix)
         else:
@@ -127,13 +124,34 @@ class Painting:
         return data
 
 
+def check_format(format: str, bits: int) -> str:
+    """Return the suffix of a format such as "png" or ".png" that a painting can be written in.
+
+    Raises:
+        UsageError: Bits that the format does not have.
+        ImageError: An unknown format.
+    """
+    suffix = "." + format.lower().removeprefix(".")
+    if suffix not in (*WRITTEN, ".tif", ".tiff"):
+        known = ", ".join((*WRITTEN, ".tif", ".tiff"))
+        raise ImageError(f"a format out of {known}", repr(format), "choose .png to keep every pixel")
+    if bits not in (8, 16) or (bits == 16 and suffix not in (".png", ".tif", ".tiff")):
+        fix = "pass bits=8, or write .png or .tif with bits=16"
+        raise UsageError("8 bits, or 16 in a .png or .tif", f"{bits} in a {suffix}", fix)
+    return suffix
+
+
 def read_settings(path: str | Path) -> dict[str, Any]:
     """Read the settings that `Painting.save` wrote into a PNG.
 
     Raises:
-        ImageError: No PNG, or one without settings.
+        ImageError: A file that cannot be read, no PNG, or one without settings.
     """
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        got = f"{error.strerror or error}: {path}"
+        raise ImageError("a PNG that was painted here", got, "check the path") from error
     place = 8
     while data[:8] == b"\x89PNG\r\n\x1a\n" and place + 8 <= len(data):
         (length,) = struct.unpack(">I", data[place : place + 4])

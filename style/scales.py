@@ -46,9 +46,11 @@ def plan(side: int, steps: int, smallest: int) -> tuple[Scale, ...]:
         smallest: The coarsest is no smaller than this; 0 paints at one size only.
 
     Raises:
-        UsageError: Sides or steps below 1.
+        UsageError: Sides or steps below 1, a smallest side below 0.
     """
     positive("size", side)
+    if smallest < 0:
+        raise UsageError("smallest not below 0", repr(smallest), "pass smallest=0 to paint at one size only")
     if steps < 1:
         raise UsageError("at least one step", str(steps), "pass steps=200, say")
     sides = [side]

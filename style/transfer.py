@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.checks import DataError, UsageError, fraction, positive, unknown
+from ..core.checks import UsageError, fraction, positive, unknown
 from ..core.images import Source, load_image, resize, to_tensor
 from ..core.pixels import RULES
 from .colours import COLOURS, luminance, prepared, with_luminance
 from .features import SHIPPED, Features, load_features
-from .inputs import Layers, covering, layer_weights, mask_tensor, pairs
+from .inputs import Layers, covering, fingerprint, layer_weights, mask_tensors, pairs
 from .losses import grams, mixed
 from .objective import Grams, Objective, Region, Weights
 from .paint import Canvas, Job, OnStep, paint
@@ -45,7 +46,7 @@ class StyleTransfer:
         init: What is begun from: "content", "noise" or "style".
         colours: "style", or the content's kept: "luminance", "affine", "histogram".
         features: A name or file for `load_features`, or what it returned.
-        pooling: "max", "average", or None for the network's own.
+        pooling: "max", "average", or None for the network's own; only with a name or a file.
         normalized: Weigh the channels so that each has mean 1 over the style pictures.
         style_layers: Names, or names with weights; None for the features' own.
         content_layers: Likewise.
@@ -114,11 +115,15 @@ class StyleTransfer:
             UsageError: Weights that are not one each, negative, or all zero.
         """
         many: Sequence[Any] = styles if isinstance(styles, list | tuple) else [styles]
+        if len(many) == 0:
+            raise UsageError("at least one style", "none", "pass a picture, or a list of pictures")
         pictures = [load_image(style) for style in many]
         weights = [1.0] * len(pictures) if weights is None else [float(weight) for weight in weights]
-        if len(weights) != len(pictures) or not pictures or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+        if len(weights) != len(pictures) or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
             raise UsageError("one weight for each style, none below 0, one above", f"{weights}", "pass weights=[2, 1]")
-        self.features_ = self._load()
+        features = self._load()
+        self._weights(features)  # says now which layers are not known
+        self.features_, self.features_sha256_ = features, features.fingerprint()
         self.styles_, self.weights_ = pictures, [weight / sum(weights) for weight in weights]
         if self.normalized:
             tensors = [self._style(picture, max(picture.shape[:2])) for picture in pictures]
@@ -157,7 +162,7 @@ class StyleTransfer:
             raise UsageError("a style", "none", "call fit(style) first")
         picture = load_image(content)
         canvases = self._canvases(*picture.shape[:2])
-        regions = None if masks is None else self._masks(masks, picture)
+        regions = None if masks is None else mask_tensors(masks, picture.shape[:2], len(self.styles_))
         weights = self._weights()
         job = Job(
             self.features_,
@@ -170,7 +175,12 @@ class StyleTransfer:
             rate=self.rate,
             tile=self.tile,
             memory=None if self.memory_gb is None else self.memory_gb * 2**30,
-            settings={**self._settings(), "content_size": list(picture.shape[:2]), "masks": masks is not None},
+            settings={
+                **self._settings(),
+                "content_size": list(picture.shape[:2]),
+                "content_sha256": fingerprint(picture),
+                "mask_sha256": regions and [fingerprint(mask.numpy()) for mask in regions],
+            },
         )
         return paint(job, on_step, every, state)
 
@@ -194,13 +204,17 @@ class StyleTransfer:
         for name in ("size", "rate", "memory_gb"):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))
+        if self.pooling is not None and isinstance(self.features, Features):
+            raise UsageError(
+                "pooling only with features by name", repr(self.pooling), "load_features(pooling=) does it"
+            )
         if self.tile is not None and self.tile < 64:
             raise UsageError("tiles of at least 64 pixels", str(self.tile), "pass tile=512, or leave it out")
         plan(self.size or 1, self.steps, self.smallest)
 
     def _load(self) -> Features:
         given = self.features
-        loaded = given if isinstance(given, Features) else load_features(given, pooling=self.pooling)
+        loaded = deepcopy(given) if isinstance(given, Features) else load_features(given, pooling=self.pooling)
         return loaded.to(torch.device(self.device))
 
     def _weights(self, features: Features | None = None) -> Weights:
@@ -211,34 +225,31 @@ class StyleTransfer:
 
     def _settings(self) -> dict[str, Any]:
         keywords = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-        for name in ("device", "memory_gb"):
+        keywords = {k: v.item() if isinstance(v, np.generic) else v for k, v in keywords.items()}
+        for name in ("device", "memory_gb", "tile"):  # where it is painted, not what
             keywords.pop(name)
         for name in {"style_layers", "content_layers", "layers"} & {*keywords}:
             keywords[name] = keywords[name] and dict(pairs(keywords[name]))
         shapes = [list(style.shape[:2]) for style in self.styles_]
-        return {**keywords, "features": self.features_.name, "style_sizes": shapes, "weights": self.weights_}
+        known = {"features": self.features_.name, "features_sha256": self.features_sha256_, "style_sizes": shapes}
+        return {**keywords, **known, "style_sha256": [*map(fingerprint, self.styles_)], "weights": self.weights_}
 
     def _canvases(self, height: int, width: int) -> tuple[Canvas, ...]:
         least = self.features_.least_side(self._weights().layers)
         scales = plan(self.size or max(height, width), self.steps, self.smallest)
-        sizes = [(*fitted(height, width, scale.side), scale.steps) for scale in scales]
-        if min(sizes[-1][:2]) < least:
+        sizes = [fitted(height, width, scale.side) for scale in scales]
+        if min(sizes[-1]) < least:
             got = f"{height} x {width}, painted as {sizes[-1][0]} x {sizes[-1][1]}"
             fix = f"pass a larger size, a picture less long, or layers before {self._weights().layers[-1]}"
             raise UsageError(f"pictures of at least {least} pixels a side for {self.features_.name}", got, fix)
-        return tuple(Canvas(*size) for size in sizes if min(size[:2]) >= least)
-
-    def _masks(self, masks: Sequence[NDArray[Any]], picture: NDArray[np.uint8]) -> list[Tensor]:
-        if len(masks) != len(self.styles_):
-            raise DataError(f"{len(self.styles_)} masks, one for each style", f"{len(masks)}", "fit as many styles")
-        return [mask_tensor(np.asarray(mask), picture.shape[:2], number) for number, mask in enumerate(masks)]
+        large = [size for size in sizes if min(size) >= least]  # the coarsest of them takes the first one's steps
+        return tuple(Canvas(*size, scale.steps) for size, scale in zip(large, scales, strict=False))
 
     def _start(self, picture: NDArray[np.uint8], height: int, width: int) -> Tensor:
         if self.init == "noise":
-            return self._noise(height, width)
-        if self.init == "style":
-            return to_tensor(covering(self.styles_[0], height, width)).to(self.device)
-        return self._seen(to_tensor(resize(picture, (height, width))).to(self.device))
+            return self._seen(self._noise(height, width))
+        begun = covering(self.styles_[0], height, width) if self.init == "style" else resize(picture, (height, width))
+        return self._seen(to_tensor(begun).to(self.device))
 
     def _noise(self, height: int, width: int) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
@@ -264,7 +275,8 @@ class StyleTransfer:
         else:
             sized = [torch.nn.functional.interpolate(m, content.shape[2:], mode="area").to(content) for m in masks]
             regions = [Region(mask, target) for mask, target in zip(sized, targets, strict=True)]
-        return Objective(self.features_, weights, self._seen(content), regions, tile=tile)
+        grey = self.colours == "luminance"
+        return Objective(self.features_, weights, self._seen(content), regions, tile=tile, monochrome=grey)
 
     def _grams(self, number: int, side: int, content: Tensor | None) -> Grams:
         """Return a style's Gram matrices for a scale: kept, unless they depend on the content."""
@@ -277,8 +289,7 @@ class StyleTransfer:
     @torch.no_grad()
     def _measure(self, style: Tensor) -> Grams:
         layers = self._weights().style_layers
-        maps = self.features_(style, layers)
-        sums = grams(maps, self.features_.turns)
+        sums = grams(maps := self.features_(style, layers), self.features_.turns)
         return {name: sums[name] / (maps[name].shape[2] * maps[name].shape[3]) for name in layers}
 
     def _style(self, picture: NDArray[np.uint8], side: int) -> Tensor:

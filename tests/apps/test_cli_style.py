@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from striate.apps import cli_style
+from striate.core.checks import SaveError
 from striate.core.images import load_image, save_image
-from striate.style import StyleTransfer, TextureSynthesis
+from striate.style import Painting, StyleTransfer, TextureSynthesis
 from striate.style.painting import read_settings
 
 QUICK = ("--size", 48, "--steps", 3, "--smallest", 0)
@@ -53,7 +54,7 @@ def test_several_styles_take_weights_and_masks(striate: Callable[..., Any], pict
     ran = striate(*call, "--mask", one, "--mask", two)
     assert ran.code == 0, ran.err
     assert ran.json["settings"]["weights"] == [0.75, 0.25]
-    assert ran.json["settings"]["masks"]
+    assert len(ran.json["settings"]["mask_sha256"]) == 2
     assert striate(*call, "--mask", one).code == 3
 
 
@@ -116,3 +117,46 @@ def test_what_cannot_be_painted_is_said(
     ran = striate("style", picture, "mosaic", "-o", tmp_path / "out.png", *QUICK, *options)
     assert ran.code in (2, 4)
     assert words in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("out.gif", (), "a format out of .png, .jpg, .jpeg, .webp, .tif, .tiff"),
+        ("out.jpg", ("--bits", 16), "16 in a .jpg"),
+        ("none/out.png", (), "no such folder"),
+        (".", (), "a format out of"),
+        ("a.png", (), "a folder:"),
+    ],
+)
+@pytest.mark.parametrize("command", ["style", "texture"])
+def test_what_could_not_be_written_is_said_before_anything_is_painted(
+    striate: Callable[..., Any], picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    command: str, name: str, options: tuple[Any, ...], words: str,
+) -> None:  # fmt: skip
+    (tmp_path / "a.png").mkdir()
+    monkeypatch.setattr(StyleTransfer, "fit", lambda *_: pytest.fail("it was begun"))
+    inputs = (picture, "mosaic") if command == "style" else ("mosaic",)
+    ran = striate(command, *inputs, "-o", tmp_path / name, *options)
+    assert ran.code
+    assert "".join(words.split()) in "".join(ran.err.split())
+
+
+def test_a_full_disk_costs_no_work(
+    striate: Callable[..., Any], picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Painting, *_: Any, **__: Any) -> Path:
+        raise SaveError("room on the disk", "none", "make room")
+
+    out, state = tmp_path / "out.png", tmp_path / "state.safetensors"
+    call = ("style", picture, "mosaic", "-o", out, *QUICK, "--state", state)
+    real = Painting.save
+    monkeypatch.setattr(Painting, "save", full)
+    ran = striate(*call)
+    assert ran.code
+    assert "to write it: the same command with --state" in " ".join(ran.err.split())
+    assert state.exists()
+    monkeypatch.setattr(Painting, "save", real)
+    assert striate(*call).code == 0
+    assert load_image(out).shape == (34, 48, 3)
+    assert not state.exists()

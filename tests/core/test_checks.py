@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from striate.core import checks
-from striate.core.checks import StriateError, UsageError, closest, fraction, positive, unknown
+from striate.core.checks import StriateError, UsageError, closest, fraction, positive, unknown, whole
 
 
 def test_three_parts_and_one_sentence() -> None:
@@ -47,3 +47,10 @@ def test_fraction(value: float) -> None:
     fraction("p", 1)
     with pytest.raises(UsageError, match="p to lie between 0 and 1"):
         fraction("p", value)
+
+
+@pytest.mark.parametrize("value", [2, 2.5, 3.0, True, "abc", None, float("nan")])
+def test_whole(value: object) -> None:
+    whole("n", 3, 3)
+    with pytest.raises(UsageError, match="n to be a whole number, 3 or more; got"):
+        whole("n", value, 3)

@@ -94,8 +94,10 @@ def test_a_loss_that_is_not_finite_ends_it_with_the_last_good_picture() -> None:
     assert "the loss is not a finite number; a lower rate may help" in found.notice
     assert found.step % 10 == 0
     assert breaking(found.pixels)["log"].isfinite()
+    assert not found.sound
     again = descend(START * 0 + 0.9, lambda x: {"a": x.sum()}, steps=5)
     assert again.notice == ""
+    assert again.sound
 
 
 def test_after_a_loss_that_was_not_finite_the_rule_begins_anew() -> None:
@@ -149,8 +151,9 @@ def test_parameters_of_the_network_get_no_gradient() -> None:
         ({"steps": 0}, "expected at least one step; got 0"),
         ({"rate": -1.0}, "expected a positive rate; got -1.0"),
         ({"rule": "adan"}, "did you mean 'adam'"),
+        ({"every": 0}, "expected every to be at least one step; got 0"),
     ],
-    ids=["no batch", "integers", "not a number", "no steps", "negative rate", "misspelt rule"],
+    ids=["no batch", "integers", "not a number", "no steps", "negative rate", "misspelt rule", "no looks"],
 )
 def test_what_makes_no_descent_is_refused(keywords: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):

@@ -1,8 +1,10 @@
 """Averages over views, by hand."""
 
+import pytest
 import torch
 from torch import Tensor
 
+from striate.core.checks import UsageError
 from striate.core.views import over_views
 
 
@@ -32,3 +34,10 @@ def test_shift_adds_both_corners_with_the_border_mirrored() -> None:
     views = [(x, 1 / 4), (lower_right, 1 / 8), (upper_left, 1 / 8)]
     expected = sum(share * (scores(one) + scores(one.flip(3))) for one, share in views)
     torch.testing.assert_close(over_views(scores, x, "shift"), expected)
+
+
+def test_views_that_are_not_known_are_refused() -> None:
+    with pytest.raises(
+        UsageError, match="expected views to be one of one, flip, shift; got 'flips'; did you mean 'flip'"
+    ):
+        over_views(scores, torch.rand(1, 3, 6, 5), "flips")

@@ -22,7 +22,17 @@ def test_moments_become_the_content_s() -> None:
 def test_histograms_become_the_content_s_as_in_scikit_image() -> None:
     found = matched_histograms(STYLE, CONTENT)[0].permute(1, 2, 0).numpy()
     theirs = match_histograms(STYLE[0].permute(1, 2, 0).numpy(), CONTENT[0].permute(1, 2, 0).numpy(), channel_axis=-1)
-    assert abs(found - theirs).max() < 0.01
+    assert abs(found - theirs).max() < 1e-5
+
+
+def test_values_that_are_equal_stay_equal() -> None:
+    style = (STYLE * 7).round() / 7  # eight values of 600 pixels, as a drawing of few colours has
+    style[..., :15] = 0.0
+    content = (CONTENT * 255).round() / 255
+    found = matched_histograms(style, content)[0].permute(1, 2, 0).numpy()
+    pictures = [images[0].permute(1, 2, 0).numpy() for images in (style, content)]
+    assert abs(found - match_histograms(*pictures, channel_axis=-1)).max() < 1e-5
+    assert (found[:, :15] == found[0, 0]).all()
 
 
 def test_luminance_has_the_content_s_mean_and_deviation() -> None:

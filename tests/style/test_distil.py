@@ -52,6 +52,8 @@ def test_a_training_that_was_cut_off_goes_on(teacher: Features, tmp_path: Path) 
     whole = distil(see, PICTURES, plan=plan)
     with pytest.raises(KeyboardInterrupt):
         distil(see, PICTURES, plan=plan, run_dir=tmp_path, on_progress=cut, save_every=0)
+    with pytest.raises(UsageError, match=r"the state of this plan in .*; got one with other batch_size, steps; pass"):
+        distil(see, PICTURES, plan=Plan(**{**vars(plan), "steps": 9, "batch_size": 3}), run_dir=tmp_path)
     steps: list[int] = []
     rest = distil(see, PICTURES, plan=plan, run_dir=tmp_path, on_progress=lambda step, _: steps.append(step))
     assert steps == [5, 6, 7, 8]

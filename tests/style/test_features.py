@@ -148,6 +148,16 @@ def test_no_parameter_learns() -> None:
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 
+def test_balance_keeps_learned_bases() -> None:
+    picture = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(2))
+    plain, learned = tiny(), tiny()
+    basis = torch.rand(8, 8, generator=torch.Generator().manual_seed(3))
+    learned.bases["relu1_1"] = torch.nn.Parameter(basis, requires_grad=False)
+    for features in (plain, learned):
+        features.balance([picture], ["relu1_1"])
+    torch.testing.assert_close(learned.turns["relu1_1"], plain.turns["relu1_1"] @ basis)
+
+
 def test_names_and_files_that_are_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -155,6 +165,8 @@ def test_names_and_files_that_are_nothing_are_refused(tmp_path: Path, monkeypatc
         load_features("vgg-19")
     with pytest.raises(ModelError, match="striate weights fetch vgg19-imagenet"):
         load_features("vgg19")
+    with pytest.raises(ModelError, match=r"no such file: vgg19\.pt"):
+        load_features("vgg19.pt")
     with pytest.raises(ModelError, match="no such file"):
         load_features("nowhere/a.npz")
     np.savez(tmp_path / "a.npz", a=np.zeros(3, np.float32))

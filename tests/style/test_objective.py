@@ -106,6 +106,15 @@ def test_a_basis_turns_gram_matrices_as_it_turns_maps() -> None:
     torch.testing.assert_close(grams({"a": maps}, {"a": basis})["a"], grams({"a": turned}, {})["a"])
 
 
+def test_content_is_compared_without_the_basis() -> None:
+    content, _, painting = pictures()
+    plain, turned = tiny(), tiny()
+    turned.bases["relu3_1"] = torch.nn.Parameter(torch.diag(torch.linspace(1, 5, 16)), requires_grad=False)
+    weights = Weights(1.0, 0.0, 0.0, EVEN, {"relu3_1": 1.0})
+    one, other = (Objective(features, weights, content, [])(painting)["content"] for features in (plain, turned))
+    assert torch.equal(one, other)
+
+
 def test_a_mixture_is_the_weighted_mean() -> None:
     one, other = {"a": torch.ones(2, 2)}, {"a": torch.full((2, 2), 5.0)}
     assert torch.equal(mixed([one, other], [3, 1])["a"], torch.full((2, 2), 2.0))

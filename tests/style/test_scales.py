@@ -16,6 +16,11 @@ def test_scales_double_and_steps_halve_down_to_a_quarter() -> None:
     assert plan(512, 7, 0) == (Scale(512, 7),)
 
 
+def test_a_smallest_side_below_0_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected smallest not below 0; got -1; pass smallest=0"):
+        plan(512, 7, -1)
+
+
 @pytest.mark.parametrize(
     ("size", "wanted"), [((100, 50), (64, 32)), ((3, 900), (1, 64))], ids=["tall", "a side of a pixel"]
 )

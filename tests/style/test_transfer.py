@@ -130,6 +130,20 @@ def test_with_luminance_the_chroma_is_the_content_s() -> None:
     torch.testing.assert_close(chroma[0][clear], chroma[1][clear], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("init", ["content", "noise", "style"])
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_with_luminance_the_pixels_stay_grey(init: str, optimizer: str) -> None:
+    grey: list[bool] = []
+
+    def look(progress: Progress) -> None:
+        pixels = progress._step.pixels
+        grey.append(torch.equal(pixels, pixels[:, :1].expand_as(pixels)))
+
+    small(colours="luminance", init=init, optimizer=optimizer).fit(STYLE).transform(CONTENT, on_step=look)
+    assert len(grey) == 12
+    assert all(grey)
+
+
 def test_layers_are_weighed_and_left_out() -> None:
     rows = paint(style_layers={"relu1_1": 3.0, "relu2_1": 1.0}).losses[0]
     assert set(rows) == {"scale", "content", "style relu1_1", "style relu2_1"}
@@ -164,6 +178,13 @@ def test_scales_go_from_coarse_to_fine() -> None:
     assert [s.done for s in seen] == sorted(s.done for s in seen)
     assert seen[0].eta_seconds > 0
     assert seen[0].preview.shape == (11, 16, 3)
+
+
+def test_scales_too_small_for_the_network_leave_their_steps_to_the_next() -> None:
+    seen: list[Progress] = []
+    content = disc(20, 80)
+    small(size=64, smallest=16, steps=8).fit(STYLE).transform(content, on_step=seen.append)  # type: ignore[arg-type]
+    assert [(s.height, s.width, s.steps) for s in seen if s.step == 1] == [(8, 32, 8), (16, 64, 4)]
 
 
 def test_tiles_paint_what_the_whole_picture_gives() -> None:
@@ -223,11 +244,25 @@ def test_a_painting_that_was_stopped_is_kept_and_goes_on(tmp_path: Path) -> None
     assert rest.finished
 
 
+def test_a_finished_painting_keeps_nothing_of_its_optimizer() -> None:
+    transfer = small().fit(STYLE)
+    whole = transfer.transform(CONTENT)
+    assert whole.state["descent"]["rule"] == {}
+    again = transfer.transform(CONTENT, state=whole.state)
+    assert again.finished
+    assert np.array_equal(again.image, whole.image)
+    assert again.losses == whole.losses
+    part = transfer.transform(CONTENT, on_step=lambda step: step.step == 2)
+    assert {"moves", "changes"} <= {*part.state["descent"]["rule"]}
+
+
 def test_too_large_a_rate_is_said_and_the_picture_kept() -> None:
     painting = paint(optimizer="adam", rate=1e38, steps=20)
     assert np.isfinite(painting.pixels.numpy()).all()
     broken = tiny()
     broken.trunk.layers["relu1_1"].weight.data[0, 0, 0, 0] = 1e30  # type: ignore[union-attr, index]
+    painting = paint(features=broken, steps=1)
+    assert not painting.finished  # its only step was taken back
     painting = paint(features=broken)
     assert "the loss is not a finite number; a lower rate may help" in painting.notice
     assert near(painting.image, resize(CONTENT, (34, 48))) < 0.01
