@@ -10,10 +10,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..core.checks import positive, unknown
+from ..core.checks import unknown, whole
 from .attack import Attack
 from .distances import Distance, distance_named
 from .goals import ClassGoal
+from .inputs import own_epsilon
 from .problem import Problem
 
 LOSSES = ("ce", "dlr", "dlr-targeted")
@@ -47,8 +48,8 @@ class Apgd(Attack):
         if loss not in LOSSES:
             raise unknown("loss", loss, LOSSES)
         for name, value in (("steps", steps), ("restarts", restarts), ("classes", classes)):
-            positive(name, value)
-        self.epsilon, self.loss, self.steps = epsilon or self.distance.usual, loss, steps
+            whole(name, value)
+        self.epsilon, self.loss, self.steps = own_epsilon(epsilon, self.distance), loss, steps
         self.restarts, self.classes = restarts, classes
 
     def perturb(self, problem: Problem) -> Tensor:
@@ -171,7 +172,7 @@ class _State:
             self,
             gradient=gradient,
             last=losses,
-            rises=self.rises + (losses > self.last),
+            rises=self.rises + ((losses > self.last) & self.last.isfinite()),  # the first look is no step
             best=torch.where(wide, self.x, self.best),
             best_gradient=torch.where(wide, gradient, self.best_gradient),
             best_loss=torch.where(better, losses, self.best_loss),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,10 +18,10 @@ from .criteria import Criterion, Misclassified, Targeted
 from .distances import Distance
 from .eight_bits import on_the_grid
 from .goals import ClassGoal
-from .inputs import Inputs, check_epsilon, make_inputs
+from .inputs import Inputs, budgets_of, check_epsilon, make_inputs
 from .problem import Problem, Step
 from .results import Result, Results
-from .victims import GIVES, Attackable, Victim, log_scores, victim
+from .victims import GIVES, Victim, log_scores, victim
 
 BATCH_NUMBERS = 2**23
 """Values of the pictures attacked at once, as 170 of 128 x 128 or 2,700 of 32 x 32; a network's maps are larger."""
@@ -80,7 +80,7 @@ class Attack(ABC):
         labels: Any = None,
         *,
         target: Any = None,
-        epsilons: float | Sequence[float] | None = None,
+        epsilons: float | Iterable[float] | None = None,
         mask: Any = None,
         criterion: Criterion | None = None,
         seed: int = 0,
@@ -95,15 +95,17 @@ class Attack(ABC):
             labels: True classes by name or number, one or a list; None believes the model. Pictures that the model
                 gets wrong already are not attacked, and are no successes.
             target: The class to be named, or a list with one for each picture; None for any other class.
-            epsilons: Budget in the attack's distance, for pictures in [0, 1]; None takes the attack's own. With a list
-                the attack runs once for each, or once in all where it looks for the smallest change.
+            epsilons: Budget in the attack's distance, for pictures in [0, 1]; None takes the attack's own. With several
+                (a list, an array) the attack runs once for each, or once in all where it looks for the smallest change.
+                In linf the search keeps to the whole levels of 1/255 that are in it.
             mask: Where pictures may change: bool (H, W), or a box (x0, y0, x1, y1); None everywhere.
-            criterion: None for `Targeted` with a target, `Misclassified` without.
+            criterion: None for `Targeted` with a target, `Misclassified` without; one that asks for no class is joined
+                to that.
             seed: Of random numbers; each picture has its own stream, so alone it is attacked as it is in a list.
             on_step: Called with a `Step` as the attack goes on.
 
         Returns:
-            A `Result` for one picture, `Results` for a list; with a list of epsilons, a list of those.
+            A `Result` for one picture, `Results` for a list; with several epsilons, a list of those.
 
         Raises:
             UsageError: Unknown or impossible labels, targets, budgets or masks.
@@ -114,21 +116,15 @@ class Attack(ABC):
         if GIVES.index(asked.gives) < GIVES.index(self.needs):
             fix = "choose an attack that needs less, such as hopskipjump, or a network"
             raise ModelError(f"a model that gives {self.needs}, for {self.name}", f"one that gives {asked.gives}", fix)
-        criterion = criterion or (Misclassified() if target is None else Targeted())
-        several = isinstance(epsilons, Sequence)
-        budgets = [check_epsilon(one, self.distance, self.minimal) for one in self._budgets(epsilons)]
+        criterion = _decided(criterion, Misclassified() if target is None else Targeted())
+        several = budgets_of(epsilons)
+        own: list[Any] = [self.epsilon if epsilons is None else epsilons]
+        budgets = [check_epsilon(one, self.distance, self.minimal) for one in several or own]
         inputs = make_inputs(asked, images, labels, target, criterion, mask)
         asked.check(inputs.images, inputs.before)
         found = self._all(asked, inputs, criterion, budgets, seed, on_step)
         shaped = found if isinstance(images, list) else [results[0] for results in found]
-        return shaped if several else shaped[0]
-
-    def _budgets(self, epsilons: float | Sequence[float] | None) -> list[float | None]:
-        if isinstance(epsilons, Sequence):
-            if not len(epsilons):
-                raise UsageError("at least one epsilon", "an empty list", "pass [2 / 255, 8 / 255], say")
-            return list(epsilons)
-        return [self.epsilon if epsilons is None else epsilons]
+        return shaped[0] if several is None else shaped
 
     def _all(
         self, asked: Victim, inputs: Inputs, criterion: Criterion, budgets: list[float | None], seed: int,
@@ -143,12 +139,15 @@ class Attack(ABC):
             free = Problem.of(asked, originals, goal, self.distance, mask=mask, seed=seed, on_step=on_step)
             shared = self._solve(free) if self.minimal else None
             for budget, results in zip(budgets, made, strict=True):
-                solved = self._solve(free.within(budget, seed)) if shared is None else _inside(shared, budget)
+                solved = self._solve(self._within(free, budget, seed)) if shared is None else _inside(shared, budget)
                 results.update(zip(rows, self._judge(inputs, rows, solved, budget, seed), strict=True))
         for budget, results in zip(budgets, made, strict=True):
             left = [row for row in range(len(inputs.images)) if row not in results]
             results.update((row, self._untouched(inputs, row, budget, seed)) for row in left)
         return [Results([results[row] for row in range(len(inputs.images))]) for results in made]
+
+    def _within(self, free: Problem, budget: float | None, seed: int) -> Problem:
+        return free.within(None if budget is None else self.distance.levels(budget), seed)
 
     def _solve(self, problem: Problem) -> Solved:
         """Return pictures on the grid of 8 bits."""
@@ -187,12 +186,24 @@ class Attack(ABC):
         )  # fmt: skip
 
 
+def _decided(criterion: Criterion | None, plain: Criterion) -> Criterion:
+    """Return a criterion that asks for a class: a picture may be sure of its own without any change."""
+    if criterion is None:
+        return plain
+    return criterion if criterion.decides else plain & criterion
+
+
 def _where(asked: Victim, originals: Tensor, mask: Tensor | None) -> Tensor | None:
     """Return which pixels may change, bool (N, 1, H, W): those in the mask that the network sees; None for all."""
-    seen = asked.seen(originals.shape[2], originals.shape[3]) if isinstance(asked, Attackable) else None
+    seen = asked.seen(originals.shape[2], originals.shape[3])
     if seen is None or mask is None:
         return mask if seen is None else seen.expand(len(originals), -1, -1, -1)
-    return seen & mask
+    found = seen & mask
+    if not found.any():
+        rows, columns = (one.nonzero()[:, 0].tolist() for one in (seen[0, 0].any(1), seen[0, 0].any(0)))
+        box = f"({columns[0]}, {rows[0]}, {columns[-1] + 1}, {rows[-1] + 1})"
+        raise UsageError("a mask with pixels that the model sees", "none of them", f"choose some inside {box}")
+    return found
 
 
 def _inside(solved: Solved, epsilon: float | None) -> Solved:

@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import UsageError, positive, whole
 from .attack import Attack
 from .distances import DISTANCES, Distance
+from .inputs import check_epsilon
 from .problem import Problem
 
 EDGE = 0.999
@@ -31,7 +32,8 @@ class CarliniWagner(Attack):
         searches: Values of c.
         learning_rate: Adam's; 0.05 needs fewer steps than the authors' 0.01.
         constant: First c.
-        confidence: By how much the other score has to lead, in logits.
+        confidence: By how much the other score has to lead, in logits, where c is judged and pictures are kept. What
+            rounding to 8 bits takes from the lead is not made up for: of the PNG only the criterion is promised.
     """
 
     minimal = True
@@ -41,10 +43,14 @@ class CarliniWagner(Attack):
         constant: float = 0.1, confidence: float = 0.0,
     ) -> None:  # fmt: skip
         self.distance: Distance = DISTANCES["l2"]
-        for name, value in (("steps", steps), ("searches", searches), ("learning_rate", learning_rate)):
-            positive(name, value)
-        positive("constant", constant)
-        self.epsilon, self.steps, self.searches, self.learning_rate = epsilon, steps, searches, learning_rate
+        for name, value in (("steps", steps), ("searches", searches)):
+            whole(name, value)
+        for name, rate in (("learning_rate", learning_rate), ("constant", constant)):
+            positive(name, rate)
+        if not 0 <= confidence < float("inf"):
+            raise UsageError("a confidence of 0 or more", repr(confidence), "pass the lead in logits, 0 for none")
+        self.epsilon = check_epsilon(epsilon, self.distance, True)
+        self.steps, self.searches, self.learning_rate = steps, searches, learning_rate
         self.constant, self.confidence = constant, confidence
 
     def perturb(self, problem: Problem) -> Tensor:
@@ -74,7 +80,8 @@ class CarliniWagner(Attack):
             outputs, losses, gradient = part.gradient(pictures, partial(self._hinge, part, c))
             deltas = pictures - part.originals
             lengths = part.distance.norm(deltas)
-            met = part.goal.met(outputs) & (lengths < nearest[rows])
+            leads = part.class_goal.margin(outputs) <= -self.confidence
+            met = part.goal.met(outputs) & leads & (lengths < nearest[rows])
             best[rows[met]], nearest[rows[met]] = pictures[met], lengths[met]
             slope = (gradient + 2 * deltas) * (1 - w.tanh() ** 2) / 2
             first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .attack import Attack
+from .budgets import converted
 from .hopskipjump import HopSkipJump
 from .victims import GIVES, Victim, victim
 
@@ -65,7 +65,4 @@ class Contest:
         """Return the black box attack's budget for a picture of so many numbers; None is its own, or none at all."""
         if self.epsilon is not None or self.black_box.epsilon is not None or self.attack.epsilon is None:
             return self.epsilon
-        distances = self.attack.distance.name, self.black_box.distance.name
-        if distances[0] == distances[1]:
-            return self.attack.epsilon
-        return self.attack.epsilon * math.sqrt(numbers) if distances == ("linf", "l2") else None
+        return converted(self.attack.epsilon, self.attack.distance.name, self.black_box.distance.name, numbers)

@@ -19,6 +19,8 @@ class Criterion(ABC):
     """
 
     needs_target = False
+    decides = False
+    """Whether it asks for a class; `Attack.run` adds `Misclassified` or `Targeted` to one that does not."""
 
     @abstractmethod
     def met(self, scores: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
@@ -43,6 +45,8 @@ class Criterion(ABC):
 class Misclassified(Criterion):
     """The likeliest class is another one than the true one."""
 
+    decides = True
+
     def met(self, scores: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
         return (scores.argmax(1) != labels) & ~scores.isnan().any(1)
 
@@ -51,6 +55,7 @@ class Targeted(Criterion):
     """The likeliest class is the wanted one."""
 
     needs_target = True
+    decides = True
 
     def met(self, scores: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
         assert targets is not None  # `Attack.run` asks for them where `needs_target` says so
@@ -85,6 +90,7 @@ class _Both(Criterion):
     def __init__(self, first: Criterion, second: Criterion) -> None:
         self.first, self.second = first, second
         self.needs_target = first.needs_target or second.needs_target
+        self.decides = first.decides or second.decides
 
     def met(self, scores: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor:
         return torch.logical_and(self.first.met(scores, labels, targets), self.second.met(scores, labels, targets))

@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import positive, whole
 from .attack import Attack
 from .distances import TINY, Distance, distance_named
+from .inputs import check_epsilon
 from .problem import Problem
 
 
@@ -36,9 +37,11 @@ class DeepFool(Attack):
         candidates: int = 10, halvings: int = 5,
     ) -> None:  # fmt: skip
         self.distance: Distance = distance_named(distance, ("l2", "linf"))
-        for name, value in (("steps", steps), ("overshoot", overshoot), ("candidates", candidates - 1)):
-            positive(name, value)
-        self.epsilon, self.steps, self.overshoot = epsilon, steps, overshoot
+        for name, value, least in (("steps", steps, 1), ("candidates", candidates, 2), ("halvings", halvings, 0)):
+            whole(name, value, least)
+        positive("overshoot", overshoot)
+        self.epsilon = check_epsilon(epsilon, self.distance, True)
+        self.steps, self.overshoot = steps, overshoot
         self.candidates, self.halvings = candidates, halvings
 
     def perturb(self, problem: Problem) -> Tensor:

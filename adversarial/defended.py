@@ -54,6 +54,13 @@ class Defended:
             rows.append(self.victim.scores(pictures + (changed - pictures).detach()))
         return torch.stack(rows).mean(0)
 
+    def seen(self, height: int, width: int) -> Tensor | None:
+        """Return which pixels the model below sees, bool (1, 1, H, W); None for all.
+
+        A defence may carry a change over their edge, by a few pixels; it starts inside all the same.
+        """
+        return self.victim.seen(height, width)
+
     def probabilities(self, pictures: Sequence[Any]) -> NDArray[np.float32]:
         """Return the mean probabilities of the model itself."""
         images = [load_image(one) for one in pictures]

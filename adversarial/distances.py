@@ -5,6 +5,7 @@ Pictures are float (N, 3, H, W) in [0, 1]; a distance is a number for each pictu
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from ..core.checks import UsageError, unknown
 
 TINY = 1e-12
+SLACK = 1e-5
+"""Of a radius in units of 1/255, for budgets such as 8/255 that floats hold to 1e-7 only."""
 
 
 class Distance(ABC):
@@ -43,9 +46,24 @@ class Distance(ABC):
         """Return the differences of norm 1 along which a linear function grows fastest."""
         raise UsageError("a distance with a steepest direction (l1, l2, linf)", self.name, "choose one of those")
 
-    def random(self, uniform: Tensor, normal: Tensor, epsilon: Tensor) -> Tensor:
-        """Return differences inside the balls, from numbers uniform in [0, 1) and standard normal, of their shape."""
+    def random(self, uniform: Tensor, normal: Tensor, radius: Tensor, epsilon: Tensor) -> Tensor:
+        """Return differences inside the balls of radius `epsilon` (N,).
+
+        Args:
+            uniform: Numbers in [0, 1), of the differences' shape.
+            normal: Standard normal ones of that shape, with zeros where nothing may change.
+            radius: Numbers in [0, 1) for the lengths, (N,).
+            epsilon: Radii of the balls, (N,).
+        """
         raise UsageError("a distance with a random start (l1, l2, linf)", self.name, "pass random_start=False")
+
+    def levels(self, epsilon: float) -> float:
+        """Return the radius to search in, for pictures of 8 bits: in Linf the whole levels of 1/255 that are in it.
+
+        What an attack finds between two levels is lost in rounding: with 8.9/255 as radius, changes of 8.9 levels fool,
+        and the 8 that may be saved do not.
+        """
+        return epsilon
 
     def __repr__(self) -> str:
         return self.name
@@ -67,8 +85,11 @@ class Linf(Distance):
     def direction(self, gradients: Tensor) -> Tensor:
         return gradients.sign()
 
-    def random(self, uniform: Tensor, normal: Tensor, epsilon: Tensor) -> Tensor:
+    def random(self, uniform: Tensor, normal: Tensor, radius: Tensor, epsilon: Tensor) -> Tensor:
         return (2 * uniform - 1) * _wide(epsilon)
+
+    def levels(self, epsilon: float) -> float:
+        return math.floor(epsilon * 255 + SLACK) / 255
 
 
 class L2(Distance):
@@ -86,10 +107,9 @@ class L2(Distance):
     def direction(self, gradients: Tensor) -> Tensor:
         return gradients / _wide(self.norm(gradients).clamp(min=TINY))
 
-    def random(self, uniform: Tensor, normal: Tensor, epsilon: Tensor) -> Tensor:
+    def random(self, uniform: Tensor, normal: Tensor, radius: Tensor, epsilon: Tensor) -> Tensor:
         """Return points spread evenly over the ball: a direction, and a radius whose power D is uniform."""
-        radius = uniform.flatten(1)[:, 0] ** (1 / normal[0].numel())
-        return self.direction(normal) * _wide(radius * epsilon)
+        return self.direction(normal) * _wide(radius ** (1 / normal[0].numel()) * epsilon)
 
 
 class L1(Distance):
@@ -119,10 +139,10 @@ class L1(Distance):
         places = flat.abs().topk(count, 1).indices
         return torch.zeros_like(flat).scatter(1, places, flat.gather(1, places).sign() / count).view_as(gradients)
 
-    def random(self, uniform: Tensor, normal: Tensor, epsilon: Tensor) -> Tensor:
+    def random(self, uniform: Tensor, normal: Tensor, radius: Tensor, epsilon: Tensor) -> Tensor:
         """Return points whose L1 norm is uniform up to epsilon, with exponential magnitudes."""
         drawn = -uniform.clamp(min=TINY).log() * normal.sign()
-        return drawn * _wide(normal.flatten(1)[:, 0].abs().clamp(max=1) * epsilon / self.norm(drawn).clamp(min=TINY))
+        return drawn * _wide(radius * epsilon / self.norm(drawn).clamp(min=TINY))
 
 
 class L0(Distance):

@@ -10,14 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .distances import Linf
+from .distances import SLACK, Linf
 from .problem import Problem
 
 STRETCHES = (1.0, 1.02, 1.05, 1.1, 1.2, 1.35, 1.6, 2.0)
 """Of a perturbation, tried in turn until the rounded picture fools."""
 HALVINGS = 10
-SLACK = 1e-5
-"""Of a radius in units of 1/255, for budgets such as 8/255 that floats hold to 1e-7 only."""
 
 
 def on_the_grid(problem: Problem, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,7 +42,7 @@ def on_the_grid(problem: Problem, pictures: Tensor) -> tuple[Tensor, Tensor]:
 def rounded_inside(problem: Problem, pictures: Tensor) -> Tensor:
     """Round to the nearest grid point; where that leaves the ball, scale the perturbation down until it does not."""
     if isinstance(problem.distance, Linf):
-        whole = ((problem.epsilon + SLACK / 255) * 255).floor()[:, None, None, None]
+        whole = (problem.epsilon * 255 + SLACK).floor()[:, None, None, None]
         levels = (problem.originals * 255).round()
         moved = ((pictures * 255).round() - levels).clamp(-whole, whole)
         return (levels + moved) / 255

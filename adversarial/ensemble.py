@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import whole
 from .apgd import Apgd
 from .attack import Attack
 from .distances import Distance, distance_named
 from .eight_bits import on_the_grid
+from .inputs import own_epsilon
 from .problem import Problem
 from .square import Square
 
@@ -35,8 +36,8 @@ class Ensemble(Attack):
     ) -> None:  # fmt: skip
         self.distance: Distance = distance_named(distance, ("linf", "l2"))
         for name, value in (("steps", steps), ("queries", queries), ("classes", classes)):
-            positive(name, value)
-        self.epsilon, self.steps, self.queries = epsilon or self.distance.usual, steps, queries
+            whole(name, value)
+        self.epsilon, self.steps, self.queries = own_epsilon(epsilon, self.distance), steps, queries
         self.classes = classes
 
     def members(self) -> list[Attack]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .attack import Attack
 from .distances import Distance, distance_named
+from .inputs import own_epsilon
 from .problem import Problem
 
 
@@ -23,7 +24,7 @@ class Fgsm(Attack):
 
     def __init__(self, *, distance: str = "linf", epsilon: float | None = None) -> None:
         self.distance: Distance = distance_named(distance, ("linf", "l2", "l1"))
-        self.epsilon = epsilon or self.distance.usual
+        self.epsilon = own_epsilon(epsilon, self.distance)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Take the step."""

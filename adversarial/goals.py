@@ -72,17 +72,20 @@ class ClassGoal:
         """Return the difference of logits ratio, (N,): Croce and Hein 2020, equations 6 and 7.
 
         -(z_y - max_(i != y) z_i) / (z_(1) - z_(3)), or with a target t -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2);
-        scores in descending order are z_(1), z_(2), ... Networks of fewer classes use the last that they have.
+        scores in descending order are z_(1), z_(2), ... Differs from it where a network has fewer than 3 classes, with
+        a target fewer than 4: numerator and denominator are then the same up to the sign, the ratio is constant and its
+        gradient 0, so the difference alone is returned.
         """
+        if outputs.shape[1] < (3 if self.targets is None else 4):
+            return -self.margin(outputs)
         ordered = outputs.sort(1, descending=True).values
-        third, fourth = (ordered[:, min(place, outputs.shape[1] - 1)] for place in (2, 3))
         own = outputs.gather(1, self.labels[:, None])[:, 0]
         if self.targets is None:
             top_is_own = outputs.argmax(1) == self.labels
             other = torch.where(top_is_own, ordered[:, 1], ordered[:, 0])
-            return -(own - other) / (ordered[:, 0] - third + 1e-12)
+            return -(own - other) / (ordered[:, 0] - ordered[:, 2] + 1e-12)
         wanted = outputs.gather(1, self.targets[:, None])[:, 0]
-        return -(own - wanted) / (ordered[:, 0] - (third + fourth) / 2 + 1e-12)
+        return -(own - wanted) / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12)
 
 
 @dataclass(frozen=True)

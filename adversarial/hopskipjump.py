@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import whole
 from .attack import Attack
 from .distances import DISTANCES, Distance
 from .eight_bits import rounded
+from .inputs import check_epsilon
 from .problem import MOST_AT_ONCE, Problem
 
 MOST_SAMPLES = 10_000
@@ -45,8 +46,9 @@ class HopSkipJump(Attack):
     ) -> None:  # fmt: skip
         self.distance: Distance = DISTANCES["l2"]
         for name, value in (("steps", steps), ("samples", samples), ("halvings", halvings), ("starts", starts)):
-            positive(name, value)
-        self.epsilon, self.steps, self.samples, self.halvings = epsilon, steps, samples, halvings
+            whole(name, value)
+        self.epsilon = check_epsilon(epsilon, self.distance, True)
+        self.steps, self.samples, self.halvings = steps, samples, halvings
         self.starts = starts
 
     def perturb(self, problem: Problem) -> Tensor:

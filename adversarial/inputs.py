@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,21 +111,48 @@ def class_ids(what: str, given: Any, names: tuple[str, ...], count: int) -> NDAr
     return ids
 
 
+def own_epsilon(epsilon: float | None, distance: Distance) -> float:
+    """Return the budget of an attack that uses it up: the one given, checked, or the distance's usual one."""
+    found = check_epsilon(distance.usual if epsilon is None else epsilon, distance, minimal=False)
+    assert found is not None  # only minimal attacks may do without
+    return found
+
+
+def budgets_of(epsilons: Any) -> list[Any] | None:
+    """Return several budgets as a list, as they came; None for a single one.
+
+    Raises:
+        UsageError: None in it.
+    """
+    if isinstance(epsilons, str) or not isinstance(epsilons, Iterable) or getattr(epsilons, "ndim", 1) == 0:
+        return None
+    found = list(epsilons)
+    if not found:
+        raise UsageError("at least one epsilon", "an empty list", "pass [2 / 255, 8 / 255], say")
+    return found
+
+
 def check_epsilon(epsilon: float | None, distance: Distance, minimal: bool) -> float | None:
     """Return a budget that can be used.
 
     Raises:
-        UsageError: None for an attack that needs one, zero, below, not finite, or so large that any picture is inside.
+        UsageError: None for an attack that needs one, no number, zero, below, not finite, so large that any picture is
+            inside, or in Linf so small that no value of 8 bits may change.
     """
     if epsilon is None:
         if not minimal:
             raise UsageError("a budget", "none", "pass epsilons, such as 8 / 255")
         return None
+    if not isinstance(epsilon, float | int | np.number) or isinstance(epsilon, bool):
+        raise UsageError("an epsilon as a number", repr(epsilon), "pass 8 / 255, without quotes, or a list of numbers")
     if not 0 < epsilon < float("inf"):
         raise UsageError("an epsilon above 0", repr(epsilon), "pass 8 / 255 for linf, 0.5 for l2, say")
     if isinstance(distance, Linf) and epsilon >= 1:
         fix = "divide by 255: pictures are in [0, 1]"
         raise UsageError("an epsilon below 1, the whole range of a pixel", repr(epsilon), fix)
+    if isinstance(distance, Linf) and distance.levels(float(epsilon)) < 1 / 255:
+        fix = "pass 1 / 255 or more: pictures have 8 bits"
+        raise UsageError("an epsilon of at least one level, 1 / 255", repr(epsilon), fix)
     return float(epsilon)
 
 

@@ -93,7 +93,7 @@ class Jury:
         """
         for model, one in zip(self.models, self.victims, strict=True):
             if one.gives != "gradients":
-                fix = "use evolution (MapElites), which asks for probabilities only"
+                fix = "use evolution (Evolution), which asks for probabilities only"
                 raise ModelError("models with gradients", f"a {type(model).__name__} without", fix)
 
     def goal(self, pictures: Tensor, class_ids: Tensor, *, logits: bool = False) -> Tensor:

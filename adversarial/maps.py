@@ -176,8 +176,9 @@ def attack_maps(
     budget = check_epsilon(attack.epsilon if epsilon is None else epsilon, attack.distance, False)
     where = None if mask is None else torch.from_numpy(mask_for(mask, original.shape[:2]))[None, None]
     started = time.perf_counter()
+    radius = None if budget is None else attack.distance.levels(budget)
     problem = Problem.of(
-        cast(Victim, victim), to_tensor(original).to(victim.device), goal, attack.distance, budget,
+        cast(Victim, victim), to_tensor(original).to(victim.device), goal, attack.distance, radius,
         mask=None if where is None else where.to(victim.device), seed=seed, on_step=on_step,
     )  # fmt: skip
     found = rounded_inside(problem, attack.perturb(problem).detach())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import whole
 from .attack import Attack
 from .distances import Distance, distance_named
+from .inputs import own_epsilon
 from .problem import Problem
 
 
@@ -19,7 +20,7 @@ class Noise(Attack):
 
     Args:
         distance: "linf" (each value moves by at most epsilon, evenly) or "l2" (a random direction of length epsilon).
-        epsilon: Budget; None is the distance's usual one, 8/255, 0.5 or 12.
+        epsilon: Budget; None is the distance's usual one, 8/255 or 0.5.
         tries: Draws; a picture stops at the first that fools it.
     """
 
@@ -27,8 +28,8 @@ class Noise(Attack):
 
     def __init__(self, *, distance: str = "linf", epsilon: float | None = None, tries: int = 10) -> None:
         self.distance: Distance = distance_named(distance, ("linf", "l2"))
-        positive("tries", tries)
-        self.epsilon, self.tries = epsilon or self.distance.usual, tries
+        whole("tries", tries)
+        self.epsilon, self.tries = own_epsilon(epsilon, self.distance), tries
 
     def perturb(self, problem: Problem) -> Tensor:
         """Draw until a picture is fooled."""

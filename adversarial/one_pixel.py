@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import positive, whole
 from .attack import Attack
 from .distances import DISTANCES, Distance
 from .problem import Problem
@@ -30,8 +30,12 @@ class OnePixel(Attack):
 
     def __init__(self, *, pixels: int = 1, population: int = 400, generations: int = 100, factor: float = 0.5) -> None:
         self.distance: Distance = DISTANCES["l0"]
-        for name, value in (("pixels", pixels), ("population", population - 3), ("generations", generations)):
-            positive(name, value)
+        for name, value, least in (
+            ("pixels", pixels, 1),
+            ("population", population, 4),
+            ("generations", generations, 1),
+        ):
+            whole(name, value, least)
         positive("factor", factor)
         self.pixels, self.population, self.generations, self.factor = pixels, population, generations, factor
 
@@ -77,7 +81,8 @@ class OnePixel(Attack):
 
     def _children(self, problem: Problem, genes: Tensor) -> Tensor:
         """Return one child of each candidate: three others, all different, joined."""
-        order = problem.draws.uniform(self.population, self.population).argsort(2)[:, :, :3].to(genes.device)
+        ranks = problem.draws.uniform(self.population, self.population) + 2 * torch.eye(self.population)  # itself last
+        order = ranks.argsort(2)[:, :, :3].to(genes.device)
         each = torch.arange(len(genes), device=genes.device)[:, None]
         a, b, c = (genes[each, order[:, :, k]] for k in range(3))
         return (a + self.factor * (b - c)).clamp(0, 1)

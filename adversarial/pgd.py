@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.checks import UsageError, positive
+from ..core.checks import UsageError, positive, whole
 from .attack import Attack
 from .distances import Distance, distance_named
+from .inputs import own_epsilon
 from .problem import Problem
 
 
@@ -44,13 +45,15 @@ class Pgd(Attack):
         early_stop: bool = True,
     ) -> None:
         self.distance: Distance = distance_named(distance, ("linf", "l2", "l1"))
-        for name, value in (("steps", steps), ("restarts", restarts), ("step_size", step_size or 1)):
-            positive(name, value)
+        for name, value in (("steps", steps), ("restarts", restarts)):
+            whole(name, value)
+        if step_size is not None:
+            positive("step_size", step_size)
         if restarts > 1 and not random_start:
             raise UsageError("a random start with restarts", "random_start=False", "leave one of the two out")
-        if momentum < 0:
+        if not isinstance(momentum, float | int) or not 0 <= momentum < float("inf"):
             raise UsageError("a momentum of 0 or more", repr(momentum), "pass 1.0, as MI-FGSM does, or 0")
-        self.epsilon, self.steps = epsilon or self.distance.usual, steps
+        self.epsilon, self.steps = own_epsilon(epsilon, self.distance), steps
         self.step_size, self.momentum = step_size, momentum
         self.random_start, self.restarts, self.early_stop = random_start, restarts, early_stop
 
@@ -97,7 +100,8 @@ class Pgd(Attack):
             return problem.originals
         shape, device = problem.originals.shape[1:], problem.originals.device
         uniform, normal = problem.draws.uniform(*shape, device=device), problem.draws.normal(*shape, device=device)
-        deltas = self.distance.random(uniform, problem.masked(normal), problem.epsilon)
+        radius = problem.draws.uniform(1, device=device)[:, 0]
+        deltas = self.distance.random(uniform, problem.masked(normal), radius, problem.epsilon)
         return problem.project(problem.originals + deltas)
 
     def _remember(self, memory: Tensor, gradient: Tensor) -> Tensor:

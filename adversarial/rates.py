@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..core.checks import DataError, UsageError, positive
 from ..core.datasets.classes import ClassDataset
 from .attack import Attack
+from .budgets import run_within
 from .problem import Step
 from .results import Results
 
@@ -26,7 +27,7 @@ class Point:
     """One budget.
 
     Attributes:
-        epsilon: In the attack's distance.
+        epsilon: In the curve's distance.
         clean_accuracy: Share of the pictures named right before.
         success_rate: Share of those that are fooled within this budget.
         robust_accuracy: Share of the pictures named right and not fooled.
@@ -72,6 +73,7 @@ def robustness(
     epsilons: Sequence[float],
     *,
     name: str = "model",
+    distance: str | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
     level: float = LEVEL,
@@ -85,8 +87,9 @@ def robustness(
         model: As `Attack.run`'s; its classes are the dataset's.
         data: Pictures with their classes.
         attack: What fools.
-        epsilons: Budgets in the attack's distance.
+        epsilons: Budgets.
         name: Of the model, for tables.
+        distance: Of the budgets; None is the attack's; see `budgets.run_within`.
         seed: Of the attack and of the intervals.
         resamples: Draws of the bootstrap.
         level: Of the intervals.
@@ -106,8 +109,10 @@ def robustness(
     positive("resamples", resamples)
     budgets = sorted(set(epsilons))
     images, labels = [data.image(i) for i in range(len(data))], data.labels.tolist()
-    found = attack.run(model, images, labels, epsilons=budgets, seed=seed, on_step=on_step)
-    return Curve(name, attack.name, attack.distance.name, points_of(found, budgets, seed, resamples, level))
+    if not budgets:
+        raise UsageError("at least one epsilon", "an empty list", "pass [2 / 255, 8 / 255], say")
+    found = run_within(attack, model, images, labels, budgets, distance, seed=seed, on_step=on_step)
+    return Curve(name, attack.name, distance or attack.distance.name, points_of(found, budgets, seed, resamples, level))
 
 
 def points_of(
@@ -128,9 +133,13 @@ def points_of(
 def bootstrap(flags: NDArray[np.bool_], seed: int, resamples: int, level: float) -> tuple[float, float]:
     """Return the percentile interval of a share: Efron and Tibshirani 1993, section 13.3.
 
-    Resampling yes and no with replacement is drawing from the binomial distribution.
+    Resampling yes and no with replacement is drawing from the binomial distribution. Where all flags are equal no draw
+    differs from them, so there it is the exact interval of Clopper and Pearson 1934: 10 of 10 is [0.69, 1], not [1, 1].
     """
-    share = flags.mean()
+    share = float(flags.mean())
+    if share in (0, 1):
+        least = ((1 - level) / 2) ** (1 / len(flags))
+        return (least, 1.0) if share else (0.0, 1 - least)
     drawn = np.random.default_rng(seed).binomial(len(flags), share, resamples) / len(flags)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

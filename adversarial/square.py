@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import positive, whole
 from .attack import Attack
 from .distances import TINY, Distance, distance_named
+from .inputs import own_epsilon
 from .problem import Problem
 
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -37,9 +38,9 @@ class Square(Attack):
         self, *, distance: str = "linf", epsilon: float | None = None, queries: int = 1000, share: float = 0.8
     ) -> None:
         self.distance: Distance = distance_named(distance, ("linf", "l2"))
-        positive("queries", queries)
+        whole("queries", queries)
         positive("share", share)
-        self.epsilon, self.queries, self.share = epsilon or self.distance.usual, queries, share
+        self.epsilon, self.queries, self.share = own_epsilon(epsilon, self.distance), queries, share
 
     def perturb(self, problem: Problem) -> Tensor:
         """Search until a picture is fooled or its queries are used up."""

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.checks import positive
+from ..core.checks import positive, whole
 from .attack import Attack
 from .deepfool import closer
 from .distances import DISTANCES, Distance
+from .inputs import check_epsilon
 from .lbfgs import minimize
 from .problem import Problem
 
@@ -36,9 +37,11 @@ class Szegedy(Attack):
         halvings: int = 5,
     ) -> None:  # fmt: skip
         self.distance: Distance = DISTANCES["l2"]
-        for name, value in (("weight", weight), ("searches", searches), ("steps", steps)):
-            positive(name, value)
-        self.epsilon, self.weight, self.searches, self.steps = epsilon, weight, searches, steps
+        for name, value, least in (("searches", searches, 1), ("steps", steps, 1), ("halvings", halvings, 0)):
+            whole(name, value, least)
+        positive("weight", weight)
+        self.epsilon = check_epsilon(epsilon, self.distance, True)
+        self.weight, self.searches, self.steps = weight, searches, steps
         self.halvings = halvings
 
     def perturb(self, problem: Problem) -> Tensor:

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from ..core.checks import DataError, UsageError, unknown
 from ..core.images import load_image
 from .attack import Attack
+from .budgets import run_within
 from .defended import Defence, jpeg
+from .inputs import class_ids
 from .results import Results
+from .victims import victim
 
 QUALITIES = (95, 85, 75, 60, 45, 30, 15)
 
@@ -47,6 +50,7 @@ def transfer(
     attacks: Attack | Mapping[str, Attack],
     *,
     epsilon: float | None = None,
+    distance: str | None = None,
     seed: int = 0,
 ) -> Transfer:
     """Attack each model, and ask all others about what came out.
@@ -54,10 +58,11 @@ def transfer(
     Args:
         models: Name -> model of the same classes with `names` and `predict_proba`; a bag of words is one.
         images: Pictures, see `core.images.load_image`.
-        labels: Their classes, by name.
+        labels: Their classes, by name, or by number among the first model's.
         attacks: One for all models, or one for each name: a model without gradients needs one that does without. A
             model that has none is a column only.
         epsilon: Budget; None is each attack's own.
+        distance: Of the budget; None is each attack's; see `budgets.run_within`.
         seed: Of all attacks.
 
     Raises:
@@ -75,11 +80,16 @@ def transfer(
     if any(one != first for one in classes.values()):
         got = ", ".join(f"{name}: {len(one)} classes" for name, one in classes.items())
         raise DataError("models of the same classes", got, "train them on the same data")
-    pictures = [load_image(one) for one in images]
+    pictures, names = [load_image(one) for one in images], tuple(next(iter(models.values())).names)
+    labels = [names[i] for i in class_ids("labels", labels, names, len(pictures))]
     right = {name: _says(model, pictures) == np.array(labels) for name, model in models.items()}
     rows = []
     for name, attack in by_name.items():
-        changed = attack.run(models[name], pictures, list(labels), epsilons=epsilon, seed=seed).images
+        if epsilon is None:
+            changed = attack.run(models[name], pictures, list(labels), seed=seed).images
+        else:
+            (found,) = run_within(attack, models[name], pictures, labels, [epsilon], distance, seed=seed)
+            changed = found.images
         rows.append([_share(right[name] & right[other], model, changed, labels) for other, model in models.items()])
     table = np.array(rows, dtype=np.float64).reshape(len(by_name), len(models), 2)
     return Transfer(tuple(by_name), tuple(models), table[..., 0], table[..., 1].astype(np.int64))
@@ -107,7 +117,8 @@ def jpeg_survival(results: Results, model: Any, qualities: Sequence[int] = QUALI
 
 
 def _says(model: Any, pictures: list[NDArray[np.uint8]]) -> NDArray[np.str_]:
-    return np.array(model.names)[np.asarray(model.predict_proba(pictures)).argmax(1)]
+    ask = model.predict_proba if hasattr(model, "predict_proba") else victim(model).probabilities
+    return np.array(model.names)[np.asarray(ask(pictures)).argmax(1)]
 
 
 def _share(

@@ -7,10 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..core.checks import UsageError, fraction, positive
+from ..core.checks import UsageError, fraction, whole
 from .attack import Attack
 from .deepfool import DeepFool
 from .distances import Distance, distance_named
+from .inputs import own_epsilon
 from .problem import Problem
 
 
@@ -38,8 +39,8 @@ class Universal(Attack):
         self.distance: Distance = distance_named(distance, ("linf", "l2"))
         fraction("share", share)
         for name, value in (("passes", passes), ("batch_size", batch_size), ("steps", steps)):
-            positive(name, value)
-        self.epsilon, self.passes, self.share = epsilon or self.distance.usual, passes, share
+            whole(name, value)
+        self.epsilon, self.passes, self.share = own_epsilon(epsilon, self.distance), passes, share
         self.batch_size, self.steps = batch_size, steps
 
     def perturb(self, problem: Problem) -> Tensor:

@@ -48,6 +48,9 @@ class Victim(Protocol):
     def scores(self, pictures: Tensor) -> Tensor:
         """Return logits or logarithms of probabilities (N, classes) of pictures float (N, 3, H, W) in [0, 1]."""
 
+    def seen(self, height: int, width: int) -> Tensor | None:
+        """Return which pixels of a picture matter, bool (1, 1, H, W); None for all, or where nobody knows."""
+
     def probabilities(self, pictures: Sequence[Any]) -> NDArray[np.float32]:
         """Return the model's own answer about 8-bit pictures, (N, classes): what decides about success."""
 
@@ -162,6 +165,9 @@ class BlackBox:
         """Return logarithms of the probabilities of the pictures, rounded to 8 bits."""
         return log_scores(self.ask([to_image(one) for one in pictures]))
 
+    def seen(self, height: int, width: int) -> Tensor | None:
+        """Return None: what it looks at is not known."""
+
     def probabilities(self, pictures: Sequence[Any]) -> NDArray[np.float32]:
         """Return the model's probabilities."""
         return self.ask(list(pictures))
@@ -181,7 +187,9 @@ def victim(model: Any) -> Victim:
         UsageError: Something else.
         ModelError: A classifier without weights.
     """
-    if isinstance(model, Attackable | BlackBox) or all(hasattr(model, one) for one in ("gives", "scores", "check")):
+    if isinstance(model, Attackable | BlackBox) or all(
+        hasattr(model, one) for one in ("gives", "scores", "seen", "check")
+    ):
         return cast(Victim, model)
     if isinstance(model, Classifier):
         return of_classifier(model)

@@ -12,7 +12,7 @@ from ..core.checks import DataError, UsageError
 from .cli_attack import Method, Options, Seed, load_model, make, number
 from .cli_classify import Data
 from .cli_detect import Device, Json
-from .console import emit, note, stdout, table
+from .console import _plain, emit, note, stdout, table
 from .runs import run_folder
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ def robustness(
     black_box: Annotated[
         str, typer.Option(help="Attack of models without gradients; the table says which was used.")
     ] = "hopskipjump",
-    distance: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
+    distance: Annotated[str, typer.Option(help="Of the budgets: linf, l2, or l0 for one-pixel.")] = "linf",
     epsilons: Annotated[
-        str | None, typer.Option(help="Budgets between commas.", show_default="1/255 to 16/255; 0.25 to 2 for l2")
+        str | None,
+        typer.Option(help="Budgets between commas.", show_default="1/255 to 16/255; 0.25 to 2 for l2; 1, 3, 5 for l0"),
     ] = None,
     option: Options = None,
     split: Annotated[str, typer.Option(help="Which part of the data set.")] = "test",
@@ -61,8 +62,9 @@ def robustness(
     folder, curves = run_folder(RUNS, out, False), []
     for name, model in models.items():
         note(f"{attacks[name].name} on {name}: {len(dataset)} pictures, {len(budgets)} budgets")
-        curves.append(curve_of(model, dataset, attacks[name], budgets, name=name, seed=seed))
-    about = _more(models, attacks, dataset, budgets, seed, checks=checks, transfers=transfers, jpeg=jpeg)
+        curves.append(curve_of(model, dataset, attacks[name], budgets, name=name, distance=distance, seed=seed))
+    _write(folder, curves, {})  # what follows may take longer than all of this
+    about = _more(models, attacks, dataset, max(budgets), distance, seed, checks=checks, transfers=transfers, jpeg=jpeg)
     _write(folder, curves, about)
     if as_json:
         emit("robustness", out=str(folder), curves=[curve.to_dict() for curve in curves], **about)
@@ -72,7 +74,8 @@ def robustness(
 
 def _budgets(text: str | None, distance: str) -> list[float]:
     if text is None:
-        return [k / 255 for k in (1, 2, 4, 8, 16)] if distance == "linf" else [0.25, 0.5, 1.0, 2.0]
+        usual = {"linf": [k / 255 for k in (1, 2, 4, 8, 16)], "l0": [1.0, 3.0, 5.0]}
+        return usual.get(distance, [0.25, 0.5, 1.0, 2.0])
     return [number("epsilons", part) for part in text.split(",")]
 
 
@@ -81,6 +84,7 @@ def _attack(model: Any, method: str, black_box: str, distance: str, options: lis
     import inspect
 
     from ..adversarial.attacks import ATTACKS
+    from ..adversarial.budgets import converted
     from ..adversarial.victims import GIVES, victim
 
     def made(name: str, given: list[str] | None) -> Attack:
@@ -92,7 +96,12 @@ def _attack(model: Any, method: str, black_box: str, distance: str, options: lis
     enough = GIVES.index(victim(model).gives) >= GIVES.index(first.needs)
     chosen = first if enough else made(black_box, None)
     if chosen.distance.name != distance:
-        note(f"{chosen.name} looks for the smallest {chosen.distance.name}: its budgets are in {chosen.distance.name}")
+        own = chosen.distance.name
+        if converted(1.0, distance, own, 1) is None:
+            raise UsageError(f"budgets in {own}, for {chosen.name}", f"--distance {distance}", f"pass --distance {own}")
+        note(
+            f"{chosen.name} works in {own}: its budgets are those of the smallest {own} ball around the {distance} one"
+        )
     return chosen
 
 
@@ -105,31 +114,41 @@ def _first(dataset: ClassDataset, count: int) -> ClassDataset:
 
 
 def _more(
-    models: dict[str, Any], attacks: dict[str, Attack], dataset: ClassDataset, budgets: list[float], seed: int, *,
+    models: dict[str, Any], attacks: dict[str, Attack], dataset: ClassDataset, largest: float, distance: str,
+    seed: int, *,
     checks: bool, transfers: bool, jpeg: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what was asked for beside the curves, as plain data."""
+    from ..adversarial.budgets import run_within
     from ..adversarial.honesty import check_gradients
     from ..adversarial.transfer import jpeg_survival, transfer
     from ..adversarial.victims import victim
 
     images, labels = [dataset.image(i) for i in range(len(dataset))], [dataset.names[i] for i in dataset.labels]
-    largest = max(budgets)
     found: dict[str, Any] = {}
     if checks:
         white = {name: model for name, model in models.items() if victim(model).gives == "gradients"}
         found["honesty"] = {
-            name: check_gradients(model, images, labels, epsilon=attacks[name].distance.usual, seed=seed).to_dict()
+            name: check_gradients(model, images, labels, distance=_checked(attacks[name]), seed=seed).to_dict()
             for name, model in white.items()
         }
     if transfers:
-        found["transfer"] = transfer(models, images, labels, attacks, epsilon=largest, seed=seed).to_dict()
+        found["transfer"] = transfer(
+            models, images, labels, attacks, epsilon=largest, distance=distance, seed=seed
+        ).to_dict()
     if jpeg:
         found["jpeg"] = {
-            name: jpeg_survival(attacks[name].run(model, images, labels, epsilons=largest, seed=seed), model)
+            name: jpeg_survival(
+                run_within(attacks[name], model, images, labels, [largest], distance, seed=seed)[0], model
+            )
             for name, model in models.items()
         }
     return found
+
+
+def _checked(attack: Attack) -> str:
+    """The distance in which gradients are looked at: the attack's, where there is a check for it."""
+    return attack.distance.name if attack.distance.name in ("linf", "l2") else "linf"
 
 
 def _write(folder: Path, curves: list[Curve], about: dict[str, Any]) -> None:
@@ -141,7 +160,7 @@ def _write(folder: Path, curves: list[Curve], about: dict[str, Any]) -> None:
     texts = {
         "curves.csv": to_csv(curves),
         "curves.svg": plot(curves),
-        "robustness.json": json.dumps(whole, indent=1) + "\n",
+        "robustness.json": json.dumps(_plain(whole), indent=1, allow_nan=False) + "\n",
     }
     for name, text in texts.items():
         atomic_write(folder / name, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]

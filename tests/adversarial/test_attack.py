@@ -200,13 +200,17 @@ def test_settings_out_of_range() -> None:
     with pytest.raises(UsageError, match=r"option of pgd to be one of .* got 'step'; did you mean 'steps'"):
         make_attack("pgd", step=3)
     wrong = [
-        ("pgd", {"steps": 0}, "steps to be a positive number"),
+        ("pgd", {"steps": 0}, "steps to be a whole number, 1 or more; got 0"),
         ("pgd", {"distance": "l0"}, "distance to be one of linf, l2, l1; got 'l0'"),
         ("pgd", {"restarts": 2, "random_start": False}, "a random start with restarts"),
         ("pgd", {"momentum": -1}, "a momentum of 0 or more; got -1"),
         ("apgd", {"loss": "mse"}, "loss to be one of ce, dlr, dlr-targeted"),
         ("universal", {"share": 2}, "share to lie between 0 and 1"),
-        ("one-pixel", {"population": 3}, "population to be a positive number"),
+        ("one-pixel", {"population": 3}, "population to be a whole number, 4 or more"),
+        ("pgd", {"steps": 2.5}, "steps to be a whole number, 1 or more; got 2.5"),
+        ("square", {"queries": "abc"}, "queries to be a whole number, 1 or more; got 'abc'"),
+        ("pgd", {"momentum": "x"}, "a momentum of 0 or more; got 'x'"),
+        ("deepfool", {"halvings": -1}, "halvings to be a whole number, 0 or more; got -1"),
     ]
     for name, options, words in wrong:
         with pytest.raises(UsageError, match=words):

@@ -92,7 +92,7 @@ def test_a_transfer_matrix_has_those_attacked_as_rows(small: Attackable, images)
 
     class Network(Asked):
         gives, device = "gradients", torch.device("cpu")
-        scores, check, probabilities = small.scores, small.check, small.probabilities
+        scores, seen, check, probabilities = small.scores, small.seen, small.check, small.probabilities
 
     models = {"cnn": Network(small.probabilities), "bow": box}
     found = transfer(models, images, labels, {"cnn": Pgd(steps=10)}, epsilon=0.1)
@@ -109,6 +109,18 @@ def test_a_transfer_matrix_has_those_attacked_as_rows(small: Attackable, images)
         transfer(models, images, labels, {"cn": Pgd()})
     with pytest.raises(DataError, match="models of the same classes; got cnn: 4 classes, x: 2 classes"):
         transfer({"cnn": models["cnn"], "x": Asked(None, ("a", "b"))}, images, labels, Pgd())
+
+
+def test_labels_may_be_numbers_and_models_networks(small: Attackable, images) -> None:
+    ids = small.probabilities(images).argmax(1)
+    by_name, by_number = (
+        transfer({"cnn": small}, images, labels, Pgd(steps=5), epsilon=0.1) for labels in ([NAMES[i] for i in ids], ids)
+    )
+    assert by_number.fooled[0, 0] == by_name.fooled[0, 0] > 0
+    assert by_number.counts[0, 0] == 6
+    assert set(jpeg_survival(Pgd(steps=5).run(small, images, epsilons=0.1), small, (90,))) == {90}
+    with pytest.raises(UsageError, match="labels as names or numbers 0 to 3; got 7"):
+        transfer({"cnn": small}, images[:1], [7], Pgd())
 
 
 def test_an_honest_network_shows_no_masking(small: Attackable, images) -> None:

@@ -72,16 +72,21 @@ def test_the_direction_is_the_steepest_of_length_one(name: str) -> None:
 def test_random_points_fill_the_ball(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     uniform, normal = torch.rand(200, 3, 4, 4, generator=generator), torch.randn(200, 3, 4, 4, generator=generator)
-    lengths = DISTANCES[name].norm(DISTANCES[name].random(uniform, normal, torch.full((200,), 0.3)))
+    normal[:, :, 0] = 0  # masked: nothing there, and the rest as long as ever
+    radius = torch.rand(200, generator=generator)
+    lengths = DISTANCES[name].norm(DISTANCES[name].random(uniform, normal, radius, torch.full((200,), 0.3)))
     assert lengths.max() <= 0.3 * (1 + 1e-5)
-    assert lengths.mean() > (0.15 if name != "l1" else 0.1)
+    if name == "l1":
+        assert torch.allclose(lengths, 0.3 * radius, atol=1e-6)
+    else:
+        assert lengths.mean() > 0.15
 
 
 def test_distances_that_do_not_have_it() -> None:
     with pytest.raises(UsageError, match=r"a distance with a steepest direction \(l1, l2, linf\); got l0"):
         DISTANCES["l0"].direction(deltas())
     with pytest.raises(UsageError, match=r"a distance with a random start .*; got l0"):
-        DISTANCES["l0"].random(deltas(), deltas(), torch.ones(5))
+        DISTANCES["l0"].random(deltas(), deltas(), torch.ones(5), torch.ones(5))
     with pytest.raises(UsageError, match="distance to be one of l0, l1, l2, linf; got 'l3'"):
         distance_named("l3")
     assert distance_named(DISTANCES["l2"]).name == "l2"

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from striate.adversarial import Attackable, BlackBox, Pgd, Targeted, make_attack
+from striate.adversarial import ATTACKS, Attackable, BlackBox, ConfidenceAtLeast, Pgd, Targeted, make_attack
+from striate.adversarial.defended import Defended, bit_depth
 from striate.core.checks import DataError, ImageError, ModelError, UsageError
 from striate.tests.adversarial.stand_ins import NAMES, pictures
 
@@ -21,6 +22,10 @@ CALLS = [
     ({"epsilons": 1}, "an epsilon below 1, the whole range of a pixel; got 1; divide by 255"),
     ({"epsilons": 8}, "an epsilon below 1.* got 8"),
     ({"epsilons": []}, "at least one epsilon; got an empty list"),
+    ({"epsilons": np.zeros(0)}, "at least one epsilon; got an empty list"),
+    ({"epsilons": "8/255"}, "an epsilon as a number; got '8/255'"),
+    ({"epsilons": [0.1, "x"]}, "an epsilon as a number; got 'x'"),
+    ({"epsilons": True}, "an epsilon as a number; got True"),
     ({"criterion": Targeted()}, r"a target for Targeted\(\); got none"),
     ({"mask": np.ones((3, 3), bool)}, r"a mask bool \(12, 12\) or a box; got bool \(3, 3\)"),
     ({"mask": np.ones((12, 12))}, r"a mask bool \(12, 12\) or a box; got float64"),
@@ -109,3 +114,45 @@ def test_a_wrapper_that_disagrees_with_its_model(net: nn.Module, small: Attackab
     twice = Attackable(net, NAMES, geometry=lambda x, exact=False: x / 2, ask=small.probabilities)
     with pytest.raises(ModelError, match=r"a wrapper that gives the model's own probabilities within 0\.02"):
         Pgd().run(twice, images)
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name != "one-pixel"])
+def test_an_attack_is_not_made_with_a_budget_of_nothing(name: str) -> None:
+    for wrong in (0, -1, float("nan"), "8/255"):
+        with pytest.raises(UsageError, match=r"an epsilon (above 0|as a number); got"):
+            make_attack(name, epsilon=wrong)
+
+
+def test_a_step_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="step_size to be a positive number; got 0"):
+        Pgd(step_size=0)
+    with pytest.raises(UsageError, match="a momentum of 0 or more; got nan"):
+        Pgd(momentum=float("nan"))
+
+
+def test_budgets_of_any_kind(small: Attackable, images) -> None:
+    attack, given = Pgd(steps=2), [0.05, 0.1]
+    for several in (given, tuple(given), np.array(given), (one for one in given)):
+        assert [found.epsilon for found in attack.run(small, images[0], epsilons=several)] == given
+    assert attack.run(small, images[0], epsilons=np.float32(0.05)).epsilon == pytest.approx(0.05)
+
+
+def test_a_criterion_without_a_class_is_joined_to_one(small: Attackable, images) -> None:
+    for target, criterion in ((None, ConfidenceAtLeast(0.3)), ("own", ConfidenceAtLeast(0.3))):
+        own = int(small.probabilities(images[:1]).argmax())
+        wanted = None if target is None else (own + 1) % 4
+        found = Pgd(steps=30).run(small, images[0], target=wanted, epsilons=0.3, criterion=criterion)
+        assert found.success
+        assert found.label_after != found.label_before
+        assert wanted is None or found.label_after == NAMES[wanted]
+
+
+def test_a_mask_beside_what_the_network_sees(net: nn.Module) -> None:
+    wide = pictures(2, 12, 20)
+    middle = Attackable(net, NAMES, geometry=lambda x, exact=False: x[..., 4:16])
+    for model in (middle, Defended(middle, [bit_depth(8)])):
+        with pytest.raises(UsageError, match=r"the model sees; got none of them; .* inside \(4, 0, 16, 12\)"):
+            Pgd().run(model, wide, mask=(0, 0, 4, 12))
+        found = Pgd(steps=2).run(model, wide[0], epsilons=0.1, mask=(0, 0, 6, 12))
+        assert (found.image != found.original).any(2).nonzero()[1].tolist()
+        assert set((found.image != found.original).any(2).nonzero()[1]) <= {4, 5}

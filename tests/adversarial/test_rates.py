@@ -5,9 +5,11 @@ import io
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from scipy.stats import bootstrap as scipy_bootstrap
 
 from striate.adversarial import Attackable, DeepFool, Pgd, robustness
+from striate.adversarial.budgets import run_within
 from striate.adversarial.rates import bootstrap, to_csv
 from striate.core.checks import DataError, UsageError
 from striate.core.datasets.classes import from_arrays
@@ -44,6 +46,25 @@ def test_the_interval_is_scipys() -> None:
     low, high = bootstrap(flags, 0, 4000, 0.95)
     theirs = scipy_bootstrap((flags,), np.mean, n_resamples=4000, method="percentile", rng=0).confidence_interval
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_ten_of_ten_is_not_certain() -> None:
+    for successes in (0, 10):
+        exact = binomtest(successes, 10).proportion_ci(0.95, "exact")
+        low, high = bootstrap(np.arange(10) < successes, 0, 2000, 0.95)
+        assert (low, high) == pytest.approx((exact.low, exact.high))
+
+
+def test_budgets_in_another_distance_are_those_of_each_size(small: Attackable) -> None:
+    images = [*pictures(2, 12, 12), *pictures(1, 16, 12, seed=5), *pictures(1, 12, 12, seed=6)]
+    labels = [NAMES[int(small.probabilities([image]).argmax())] for image in images]
+    (found,) = run_within(DeepFool(steps=10), small, images, labels, [0.02], "linf")
+    assert [one.epsilon for one in found] == pytest.approx([0.02 * np.sqrt(image.size) for image in images])
+    assert all(np.array_equal(one.original, image) for one, image in zip(found, images, strict=True))
+    (own,) = run_within(DeepFool(steps=10), small, images, labels, [0.02], None)
+    assert [one.epsilon for one in own] == [0.02] * 4
+    with pytest.raises(UsageError, match="budgets in linf, for pgd; got budgets in l2; give the budgets in linf"):
+        run_within(Pgd(), small, images, labels, [0.5], "l2")
 
 
 def test_what_has_no_curve(small: Attackable, data) -> None:

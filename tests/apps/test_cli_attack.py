@@ -7,11 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
+from striate.adversarial import ATTACKS
 from striate.apps.cli import main
+from striate.core.checks import DataError
 from striate.core.classifier import Classifier
 from striate.core.datasets.smear import blood_smear
 from striate.core.images import load_image, resize, save_image
 from striate.detection import Detector
+from striate.tests.adversarial.test_attack import QUICK
 from striate.tests.bow_baseline.stand_ins import as_folders, bands
 
 
@@ -67,6 +70,7 @@ def test_cells_vanish_and_a_mask_flips(tmp_path: Path, capsys: pytest.CaptureFix
 WRONG = [
     (["--method", "pdg"], 2, "did you mean 'pgd'"),
     (["-o", "steps"], 2, "--option as name=value"),
+    (["-o", "steps=2.5"], 2, "steps to be a whole number"),
     (["-o", "step=3"], 2, "did you mean 'steps'"),
     (["--epsilon", "x"], 2, "--epsilon as a number or a fraction"),
     (["--epsilon", "1/0"], 2, "--epsilon as a number or a fraction"),
@@ -126,6 +130,42 @@ def test_curves_of_two_models(trained, tmp_path: Path, capsys: pytest.CaptureFix
     assert "fooled: made against (rows)" in text
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_has_its_curve(name: str, trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, (_, linear) = trained
+    words = ["robustness", str(data), "-w", str(linear), "--method", name, "--count", "2", "--split", "train"]
+    settings = QUICK[name] if name != "one-pixel" else {"pixels": 3, "population": 10, "generations": 2}
+    words += [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
+    words += ["--out", str(tmp_path / "r"), *(["--distance", "l0"] if name == "one-pixel" else [])]
+    (curve,) = said([*words, "--epsilons", "2" if name == "one-pixel" else "0.2"], capsys)["curves"]
+    assert curve["distance"] == ("l0" if name == "one-pixel" else "linf")
+    if ATTACKS[name].minimal:  # 0.2 in L2 would be no more than 0.004 of each value, and nobody fooled
+        assert curve["points"][-1]["success_rate"] > 0
+    json.loads((tmp_path / "r" / "robustness.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_gradients_are_checked_in_the_attacks_distance(
+    trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from striate.adversarial import honesty
+
+    data, (_, linear) = trained
+    asked: list[dict] = []
+
+    def broken(*_, **keywords) -> None:
+        asked.append(keywords)
+        raise DataError("anything", "nothing", "stop")
+
+    monkeypatch.setattr(honesty, "check_gradients", broken)
+    words = ["robustness", str(data), "-w", str(linear), "--count", "2", "--split", "train", "-o", "steps=1"]
+    for distance in ("linf", "l2"):
+        out = tmp_path / distance
+        assert main([*words, "--distance", distance, "--out", str(out)]) == 3
+        assert "<polyline" in (out / "curves.svg").read_text()  # written before what went wrong
+    assert [one["distance"] for one in asked] == ["linf", "l2"]
+    capsys.readouterr()
+
+
 def test_what_robustness_refuses(trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, (first, _) = trained
     words = ["robustness", str(data), "-w", str(first), "--split", "train", "--out", str(tmp_path / "r")]
@@ -133,5 +173,7 @@ def test_what_robustness_refuses(trained, tmp_path: Path, capsys: pytest.Capture
     assert "pictures to attack" in capsys.readouterr().err
     assert main([*words, "--epsilons", "a"]) == 2
     assert "--epsilons as a number or a fraction" in capsys.readouterr().err
+    assert main([*words, "--method", "one-pixel"]) == 2
+    assert "budgets in l0, for onepixel got --distance linf" in " ".join(capsys.readouterr().err.split())
     assert main([*words, "--distance", "l7"]) == 2
     assert "distance to be one of" in capsys.readouterr().err
