@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from numbers import Integral
+from numbers import Integral, Real
 
 
 class StriateError(ValueError):
@@ -88,18 +88,18 @@ def unknown(kind: str, name: str, known: Iterable[str], error: type[StriateError
 
 def positive(name: str, value: float, error: type[StriateError] = UsageError) -> None:
     """Raise unless `value` is a finite number above zero."""
-    if not 0 < value < float("inf"):
+    if not isinstance(value, Real) or not 0 < value < float("inf"):
         raise error(f"{name} to be a positive number", repr(value), f"pass {name} above 0")
 
 
 def whole(name: str, value: int, least: int = 1, error: type[StriateError] = UsageError) -> None:
     """Raise unless `value` is a whole number of `least` or more; 2.0, True and text are none."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        fix = f"pass a {name} like {max(least, 10)}"
+        fix = f"pass {name}={max(least, 10)}, say"
         raise error(f"{name} to be a whole number, {least} or more", repr(value), fix)
 
 
 def fraction(name: str, value: float, error: type[StriateError] = UsageError) -> None:
-    """Raise unless `value` lies in [0, 1]."""
-    if not 0 <= value <= 1:
+    """Raise unless `value` is a number in [0, 1]."""
+    if not isinstance(value, Real) or not 0 <= value <= 1:
         raise error(f"{name} to lie between 0 and 1", repr(value), f"pass {name} from 0 to 1")

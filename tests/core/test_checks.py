@@ -1,6 +1,7 @@
 """Errors in three parts."""
 
 import pickle
+from typing import Any
 
 import pytest
 
@@ -34,15 +35,15 @@ def test_closest_is_none_when_nothing_is_near() -> None:
     assert closest("zebra", ["cat", "dog"]) is None
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
-def test_positive(value: float) -> None:
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "abc", None])
+def test_positive(value: Any) -> None:
     positive("n", 1e-9)
     with pytest.raises(UsageError, match="n to be a positive number"):
         positive("n", value)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_fraction(value: float) -> None:
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "abc", None])
+def test_fraction(value: Any) -> None:
     fraction("p", 0)
     fraction("p", 1)
     with pytest.raises(UsageError, match="p to lie between 0 and 1"):
