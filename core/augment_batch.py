@@ -78,9 +78,7 @@ class BatchAugmentation:
             fraction(name, getattr(self, name))
         for name in ("rotate", "shear", "elastic", "elastic_sigma", "pca", "mixup", "cutmix"):
             if not 0 <= getattr(self, name) < 180:
-                raise UsageError(
-                    f"{name} of 0 or more", repr(getattr(self, name)), f"pass {name} of 0 or more"
-                )
+                raise UsageError(f"{name} of 0 or more", repr(getattr(self, name)), f"pass {name} of 0 or more")
         if self.outside not in PADDINGS:
             raise unknown("outside", self.outside, PADDINGS)
 

@@ -78,9 +78,7 @@ class TrainingOptions:
                 raise UsageError(f"{name} below 1", "1", "nothing would ever be learned; pass 0.9, say")
         for name in ("weight_decay", "warmup_epochs", "clip_norm", "patience", "workers", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(
-                    f"{name} of 0 or more", repr(getattr(self, name)), f"pass {name} of 0 or more"
-                )
+                raise UsageError(f"{name} of 0 or more", repr(getattr(self, name)), f"pass {name} of 0 or more")
         known = (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS))
         for name, names in (*known, ("device", ("auto", "cpu", "cuda"))):
             if getattr(self, name) not in names:
