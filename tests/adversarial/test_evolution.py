@@ -173,7 +173,7 @@ def test_options_out_of_range_are_refused() -> None:
     for options, words in (
         ({"encoding": "pixels"}, "encoding to be one of direct, cppn"),
         ({"encoding_options": {"ratio": 1}}, "did you mean 'rate'"),
-        ({"encoding_options": {"rate": "much"}}, "numbers as options"),
+        ({"encoding_options": {"rate": "much"}}, "rate to lie between 0 and 1; got 'much'"),
         ({"generations": -1}, "generations from 0"),
         ({"children": 10, "batch": 20}, "batches of no more"),
         ({"goal": 2.0}, "goal to lie between 0 and 1"),

@@ -180,8 +180,9 @@ def test_interrupted_training_says_how_to_go_on(shapes: Path, tmp_path: Path) ->
     words = ["detect", "train", shapes, "--out", run, "--epochs", 100_000, *FAST]
     command = [sys.executable, "-m", "striate.apps.cli", *map(str, words)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )  # fmt: skip
     until = time.monotonic() + 120
     while not (run / "state.safetensors").exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.1)
