@@ -1,37 +1,23 @@
-"""A picture before and after, how far apart they are, and the PNG that carries what was done."""
+"""A picture before and after, and how far apart they are."""
 
 from __future__ import annotations
 
-import io
-import json
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from ..core.atomic import atomic_write
-from ..core.checks import ImageError
-
-PNG_KEY = "striate"
-"""The text chunk of the PNG that holds `to_dict` as JSON."""
+from .png import PngWithText
 
 
 @dataclass(frozen=True)
-class Changed(ABC):
+class Changed(PngWithText):
     """Two pictures, uint8 (H, W, 3): what came out, and what went in."""
 
     image: NDArray[np.uint8]
     original: NDArray[np.uint8]
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
 
     def figures(self) -> dict[str, Any]:
         """Return norms, PSNR (None for equal pictures) and SSIM."""
@@ -63,25 +49,3 @@ class Changed(ABC):
         if window < 3:
             return float(np.array_equal(self.image, self.original))
         return float(structural_similarity(self.original, self.image, channel_axis=2, win_size=window, data_range=255))
-
-    def to_png(self) -> bytes:
-        """Return the picture as a PNG whose text chunk `striate` holds `to_dict` as JSON."""
-        stream, text = io.BytesIO(), PngInfo()
-        text.add_itxt(PNG_KEY, json.dumps(self.to_dict()))
-        Image.fromarray(self.image).save(stream, "PNG", pnginfo=text)
-        return stream.getvalue()
-
-    def save(self, path: str | Path) -> Path:
-        """Write `to_png`, all or nothing.
-
-        Args:
-            path: Ends in .png: what JPEG leaves may not fool.
-
-        Raises:
-            ImageError: Another suffix.
-            SaveError: The file cannot be written.
-        """
-        path = Path(path)
-        if path.suffix.lower() != ".png":
-            raise ImageError("a file name that ends in .png", str(path), "choose .png, which keeps every pixel")
-        return atomic_write(path, lambda file: file.write(self.to_png()))

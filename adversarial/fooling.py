@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,22 +12,20 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from ..core.atomic import atomic_write
-from ..core.checks import ImageError
 from ..core.images import encode_image, load_image
 from .archive import Archive
-from .changed import PNG_KEY
 from .contact_sheet import contact_sheet, percent
 from .jury import Jury
 from .lineage import Ancestor, switches
+from .png import PngWithText
 
 COLUMNS = ("class", "confidence", "fooled", "labels", "born", "switches", "lineage")
 
 
 @dataclass(frozen=True)
-class FoolingImage:
+class FoolingImage(PngWithText):
     """One picture that was made to be taken for a class.
 
     Attributes:
@@ -74,25 +71,6 @@ class FoolingImage:
             "lineage": [[one.generation, one.lived_as] for one in self.ancestors],
             "settings": dict(self.settings),
         }
-
-    def to_png(self) -> bytes:
-        """Return the picture as a PNG whose text chunk `striate` holds `to_dict` as JSON."""
-        stream, text = io.BytesIO(), PngInfo()
-        text.add_itxt(PNG_KEY, json.dumps(self.to_dict()))
-        Image.fromarray(self.image).save(stream, "PNG", pnginfo=text)
-        return stream.getvalue()
-
-    def save(self, path: str | Path) -> Path:
-        """Write `to_png`, all or nothing.
-
-        Raises:
-            ImageError: A path that does not end in .png: what JPEG leaves may not fool.
-            SaveError: The file cannot be written.
-        """
-        path = Path(path)
-        if path.suffix.lower() != ".png":
-            raise ImageError("a file name that ends in .png", str(path), "choose .png, which keeps every pixel")
-        return atomic_write(path, lambda file: file.write(self.to_png()))
 
     def __str__(self) -> str:
         said = "" if self.fooled else f" (called {', '.join(self.labels)})"

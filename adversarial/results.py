@@ -9,10 +9,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .changed import PNG_KEY, Changed
+from .changed import Changed
 from .drawing import draw_result
 
-__all__ = ["PNG_KEY", "Result", "Results"]
+__all__ = ["Result", "Results"]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 
 import altair as alt
@@ -11,11 +9,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from ..adversarial.drawing import amplified
-from ..adversarial.results import PNG_KEY, Result
+from ..adversarial.png import png_with_text
+from ..adversarial.results import Result
 from ..core.checks import StriateError
 from . import attack_worker, models, show
 from .attack_worker import Job
@@ -153,10 +150,7 @@ def downloads(job: Job, found: Result) -> None:
 def png(image: NDArray[np.uint8], job: Job, found: Result, shows: str) -> bytes:
     """Return a PNG whose text chunk holds the result's figures with what the page was asked, as JSON."""
     asked = {"shows": shows, "picture": job.asked.picture.name, "weights": job.asked.weights}
-    text, stream = PngInfo(), io.BytesIO()
-    text.add_itxt(PNG_KEY, json.dumps({**asked, "command": job.asked.command(), **found.to_dict()}))
-    Image.fromarray(image).save(stream, "PNG", pnginfo=text)
-    return stream.getvalue()
+    return png_with_text(image, {**asked, "command": job.asked.command(), **found.to_dict()})
 
 
 def _answers(found: Result) -> tuple[tuple[str, float], tuple[str, float]]:
