@@ -241,6 +241,26 @@ def _crops(pictures: Sequence[NDArray[np.uint8]], plan: Plan, step: int) -> Tens
         height, width = (max(plan.crop, round(length * factor)) for length in image.shape[:2])
         image = resize(image, (height, width))
         top, left = (int(rng.integers(length - plan.crop + 1)) for length in (height, width))
-        image = image[top : top + plan.crop, left : left + plan.crop]
-        crops.append(np.ascontiguousarray(image[:, :: int(rng.choice((-1, 1)))]))
+        image = image[top : top + plan.crop, left : left + plan.crop, :][:, :: int(rng.choice((-1, 1)))]
+        crops.append(coloured(image, rng))
     return to_tensor(crops).contiguous(memory_format=torch.channels_last)
+
+
+def coloured(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a picture in other colours: paintings have those that photographs lack.
+
+    A grey one takes the colours of a ramp through three that are drawn at random; any other half of the time its
+    channels in another order, bent by exponents and drawn apart or together. Every fourth gets noise. Without this,
+    features that had seen grey scenes three times in four were off by 0.6 on colour photographs, 0.06 on grey ones.
+    """
+    shown = image.astype(np.float32) / 255
+    if (np.ptp(image, 2) == 0).all():
+        ramp = rng.random((3, 3))
+        shown = np.stack([np.interp(shown[..., 0], (0, 0.5, 1), ramp[:, channel]) for channel in range(3)], 2)
+    elif rng.random() < 0.5:
+        shown = shown[..., rng.permutation(3)] ** np.exp(rng.uniform(-0.5, 0.5, 3))
+        grey = shown.mean(2, keepdims=True)
+        shown = grey + (shown - grey) * rng.uniform(0.3, 2)
+    if rng.random() < 0.25:
+        shown = shown + rng.normal(0, rng.uniform(0, 0.2), shown.shape)
+    return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)

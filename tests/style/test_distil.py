@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from striate.core.checks import UsageError
-from striate.style.distil import LAYERS, Plan, distil, rate_at, save_features, wide_maps
+from striate.style.distil import LAYERS, Plan, coloured, distil, rate_at, save_features, wide_maps
 from striate.style.features import Features, load_features
 from striate.style.networks import VggTrunk
 from striate.style.patterns import pattern
@@ -86,3 +86,13 @@ def test_the_rate_rises_and_falls() -> None:
 def test_no_pictures_are_refused(teacher: Features) -> None:
     with pytest.raises(UsageError, match="expected pictures to learn from; got none"):
         distil(lambda x: teacher(x, LAYERS), [], plan=PLAN)
+
+
+def test_crops_have_colours_that_photographs_lack() -> None:
+    grey = np.repeat(np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8, 1), 3, 2)
+    drawn = [coloured(grey, np.random.default_rng(seed)).astype(int) for seed in range(16)]
+    assert min(np.ptp(image, 2).max() for image in drawn) > 40  # none stays grey
+    assert len({image.tobytes() for image in drawn}) == 16
+    hues = [coloured(PICTURES[0], np.random.default_rng(seed)).mean((0, 1)).argmax() for seed in range(40)]
+    assert set(hues) == {0, 1, 2}
+    assert any(np.array_equal(coloured(PICTURES[0], np.random.default_rng(seed)), PICTURES[0]) for seed in range(8))
