@@ -19,6 +19,7 @@ from ..core.pixels import Step, descend
 from .direct import check_size
 from .fooling import FoolingImages, judge
 from .jury import Jury
+from .parts import summed
 
 OBJECTIVES = ("confidence", "score")
 STARTS = ("noise", "mean")
@@ -27,7 +28,7 @@ MEAN, SPREAD = 0.5, 0.1
 
 
 class Ascent:
-    """Climbs from noise, grey or a picture to what models take for a class; all classes in one batch.
+    """Climbs from noise, grey or a picture to what models take for a class; all classes at once.
 
     "score" climbs the class's score before softmax less `l2` times the squared distance from grey (Simonyan, Vedaldi
     and Zisserman 2013, equation 1); "confidence" its log-odds, log p / (1 - p), which mean the same to several models,
@@ -134,9 +135,12 @@ class Ascent:
         shift = torch.Generator().manual_seed(self.seed)
 
         def loss(pixels: Tensor) -> dict[str, Tensor]:
-            coloured = pixels.expand(-1, 3, -1, -1)
-            climbed = jury.goal(self._moved(coloured, shift), wanted, logits=self.objective == "score")
-            return {"class": -climbed.sum(), **self._penalties(pixels)}
+            moved = self._moved(pixels, shift)
+
+            def climbed(part: Tensor, rows: Tensor) -> Tensor:
+                return jury.goal(part.expand(-1, 3, -1, -1), wanted[rows], logits=self.objective == "score")
+
+            return {"class": -summed(climbed, moved), **self._penalties(pixels)}
 
         found = descend(
             begun, loss, steps=self.steps, rule="adam", rate=self.rate, project=self._projection(), on_step=on_step

@@ -23,10 +23,6 @@ from .problem import Problem, Step
 from .results import Result, Results
 from .victims import GIVES, Victim, log_scores, victim
 
-BATCH_NUMBERS = 2**23
-"""Values of the pictures attacked at once, as 170 of 128 x 128 or 2,700 of 32 x 32; a network's maps are larger."""
-MOST_PICTURES = 256
-
 
 class Solved(NamedTuple):
     """Pictures on the grid of 8 bits, (N, 3, H, W), for their problem; seconds for each."""
@@ -70,7 +66,9 @@ class Attack(ABC):
 
     def described(self, epsilon: float | None) -> str:
         """Return the attack as it would be typed, with the budget that it was given."""
-        values = self.config() | ({"epsilon": epsilon} if "epsilon" in self.config() else {})
+        values = self.config()
+        if "epsilon" in values:
+            values["epsilon"] = epsilon
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     def run(
@@ -132,7 +130,7 @@ class Attack(ABC):
     ) -> list[Results]:  # fmt: skip
         """Attack the pictures of each size together, for each budget, and let the model judge the PNGs."""
         made: list[dict[int, Result]] = [{} for _ in budgets]
-        for rows in inputs.batches(MOST_PICTURES, BATCH_NUMBERS):
+        for rows in inputs.batches():
             originals = to_tensor([inputs.images[row] for row in rows]).to(asked.device)
             goal = ClassGoal(criterion, *(inputs.ids(rows, asked.device)))
             mask = _where(asked, originals, inputs.mask_of(rows, asked.device))
@@ -161,9 +159,10 @@ class Attack(ABC):
         decoded = [load_image(encode_image(to_image(one), "png")) for one in solved.pictures]
         after = problem.victim.probabilities(decoded)
         met = problem.goal.met(log_scores(after).to(problem.originals.device)).tolist()
+        told = self.described(epsilon)  # of all: asking for a signature takes 0.1 ms, as long as reading a small PNG
         return [
             self._result(
-                inputs, row, decoded[place], after[place], epsilon, seed, met[place],
+                inputs, row, decoded[place], after[place], told, epsilon, seed, met[place],
                 (int(cost.queries[place]), int(cost.gradients[place])), solved.seconds,
             )
             for place, row in enumerate(rows)
@@ -171,17 +170,18 @@ class Attack(ABC):
 
     def _untouched(self, inputs: Inputs, row: int, epsilon: float | None, seed: int) -> Result:
         """A picture that the model got wrong before any attack."""
-        return self._result(inputs, row, inputs.images[row], inputs.before[row], epsilon, seed, False, (0, 0), 0.0)
+        same, told = (inputs.images[row], inputs.before[row]), self.described(epsilon)
+        return self._result(inputs, row, *same, told, epsilon, seed, False, (0, 0), 0.0)
 
     def _result(
-        self, inputs: Inputs, row: int, image: NDArray[np.uint8], after: NDArray[np.float32], epsilon: float | None,
-        seed: int, success: bool, cost: tuple[int, int], seconds: float,
+        self, inputs: Inputs, row: int, image: NDArray[np.uint8], after: NDArray[np.float32], told: str,
+        epsilon: float | None, seed: int, success: bool, cost: tuple[int, int], seconds: float,
     ) -> Result:  # fmt: skip
         names, before = inputs.names, inputs.before[row]
         target = None if inputs.targets is None else names[inputs.targets[row]]
         return Result(
             image, inputs.images[row], names[inputs.labels[row]], names[int(before.argmax())],
-            names[int(after.argmax())], target, success, before, after, names, self.described(epsilon),
+            names[int(after.argmax())], target, success, before, after, names, told,
             self.distance.name, epsilon, *cost, seconds, seed,
         )  # fmt: skip
 

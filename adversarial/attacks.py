@@ -11,6 +11,7 @@ from .attack import Attack
 from .carlini_wagner import CarliniWagner
 from .deepfool import DeepFool
 from .ensemble import Ensemble
+from .fab import Fab
 from .fgsm import Fgsm
 from .hopskipjump import HopSkipJump
 from .noise import Noise
@@ -28,6 +29,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "ensemble": Ensemble,
     "deepfool": DeepFool,
     "carlini-wagner": CarliniWagner,
+    "fab": Fab,
     "szegedy": Szegedy,
     "square": Square,
     "hopskipjump": HopSkipJump,

@@ -51,16 +51,16 @@ class DeepFool(Attack):
         rows = torch.arange(len(problem), device=found.device)
         part, others = problem, self._others(problem)
         for step in range(self.steps):
-            outputs, gaps, slopes = part.gradients(current, partial(_gaps, part, others))
+            outputs, missing, slopes = part.gradients(current, partial(gaps, part, others))
             met = part.goal.met(outputs)
             if met.any():
                 found[rows[met]] = current[met]
                 rows, total, others, part = rows[~met], total[~met], others[~met], part[~met]
-                gaps, slopes = gaps[~met], slopes[~met]
+                missing, slopes = missing[~met], slopes[~met]
             problem.tell(self.name, step, self.steps, len(problem) - len(rows))
             if not len(rows):
                 break
-            total = total + self._step(gaps, slopes)
+            total = total + self._step(missing, slopes)
             current = part.boxed(part.originals + (1 + self.overshoot) * total)
             found[rows] = current
         return closer(problem, found, self.halvings)
@@ -74,15 +74,15 @@ class DeepFool(Attack):
         scores = scores.scatter(1, goal.labels[:, None], float("-inf"))
         return scores.topk(min(self.candidates, scores.shape[1]) - 1, 1).indices
 
-    def _step(self, gaps: Tensor, slopes: Tensor) -> Tensor:
+    def _step(self, missing: Tensor, slopes: Tensor) -> Tensor:
         """Return the shortest way across a boundary, (N, 3, H, W)."""
         flat = slopes.flatten(2)
         l2 = self.distance.name == "l2"
         lengths = (flat.norm(dim=2) if l2 else flat.abs().sum(2)).clamp(min=TINY)
-        nearest = ((gaps.abs() + 1e-4) / lengths).argmin(1)
-        each = torch.arange(len(gaps), device=gaps.device)
+        nearest = ((missing.abs() + 1e-4) / lengths).argmin(1)
+        each = torch.arange(len(missing), device=missing.device)
         slope, length = slopes[each, nearest], lengths[each, nearest][:, None, None, None]
-        size = (gaps[each, nearest].abs() + 1e-4)[:, None, None, None] / length
+        size = (missing[each, nearest].abs() + 1e-4)[:, None, None, None] / length
         return size * slope / length if l2 else size * slope.sign()
 
 
@@ -98,6 +98,6 @@ def closer(problem: Problem, found: Tensor, halvings: int) -> Tensor:
     return problem.originals + high[:, None, None, None] * deltas
 
 
-def _gaps(problem: Problem, others: Tensor, outputs: Tensor) -> Tensor:
+def gaps(problem: Problem, others: Tensor, outputs: Tensor) -> Tensor:
     """Return the scores of the other classes less that of the true one, (N, K)."""
     return outputs.gather(1, others) - outputs.gather(1, problem.class_goal.labels[:, None])

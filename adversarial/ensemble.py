@@ -10,24 +10,25 @@ from .apgd import Apgd
 from .attack import Attack
 from .distances import Distance, distance_named
 from .eight_bits import on_the_grid
+from .fab import Fab
 from .inputs import own_epsilon
 from .problem import Problem
 from .square import Square
 
 
 class Ensemble(Attack):
-    """APGD with cross entropy, targeted APGD with DLR, and Square, in the manner of AutoAttack.
+    """APGD with cross entropy, targeted APGD with DLR, targeted FAB, and Square: AutoAttack.
 
     Croce and Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
-    attacks, section 5. Differs from it in having no FAB, so that its robust accuracy is an upper bound of AutoAttack's;
-    in fewer queries of Square by default; and in counting a picture as fooled only when it is so on the grid of 8 bits.
+    attacks, section 5. Differs from it in fewer queries of Square by default, and in counting a picture as fooled only
+    when it is so on the grid of 8 bits; what AutoAttack finds between two levels of 1/255 does not count.
 
     Args:
         distance: "linf" or "l2".
         epsilon: Budget; None is the distance's usual one, 8/255 or 0.5.
-        steps: Of APGD.
+        steps: Of APGD and FAB.
         queries: Of Square; AutoAttack's are 5,000.
-        classes: Of the targeted attack.
+        classes: Of the targeted attacks.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Ensemble(Attack):
         return [
             Apgd(distance=name, loss="ce", steps=self.steps),
             Apgd(distance=name, loss="dlr-targeted", steps=self.steps, classes=self.classes),
+            Fab(distance=name, steps=self.steps, classes=self.classes),
             Square(distance=name, queries=self.queries),
         ]
 

@@ -15,7 +15,6 @@ import torch
 
 from ..core.checks import DataError, ModelError
 from ..core.images import Source, to_tensor
-from .attack import MOST_PICTURES
 from .criteria import Misclassified
 from .distances import DISTANCES, distance_named
 from .goals import ClassGoal
@@ -150,7 +149,7 @@ def zero_gradients(model: Any, images: Sequence[Source], labels: Any = None) -> 
     asked = victim(model)
     inputs = make_inputs(asked, list(images), labels, None, Misclassified(), None)
     flat: list[bool] = []
-    for rows in inputs.batches(MOST_PICTURES, 2**23):
+    for rows in inputs.batches():
         pictures = to_tensor([inputs.images[row] for row in rows]).to(asked.device)
         goal = ClassGoal(Misclassified(), *inputs.ids(rows, asked.device))
         problem = Problem.of(asked, pictures, goal, DISTANCES["l2"])

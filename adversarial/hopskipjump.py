@@ -12,7 +12,8 @@ from .attack import Attack
 from .distances import DISTANCES, Distance
 from .eight_bits import rounded
 from .inputs import check_epsilon
-from .problem import MOST_AT_ONCE, Problem
+from .parts import at_once
+from .problem import Problem
 
 MOST_SAMPLES = 10_000
 HALVED = 12
@@ -26,8 +27,11 @@ class HopSkipJump(Attack):
     (phi(x + delta u_b) - mean phi) u_b over random unit u_b, phi = +1 where the criterion is met, -1 elsewhere
     (equation 16); its step is |x - x*| / sqrt(t), halved until the criterion is met; samples grow as sqrt(t).
     Untargeted it starts from noise that fools, blended in as little as possible; targeted from one of the other
-    pictures that shows the target, or from noise that the model takes for it. Without a start a picture stays as it is.
-    It asks about pictures rounded to 8 bits only, as it would in the world, so what it finds fools after saving too.
+    pictures that shows the target, or from noise that the model takes for it; so what is found with a target depends on
+    which pictures are attacked with it. Without a start a picture stays as it is.
+    Differs from it in delta: theirs is |x - x*| / d, less than 8 bits can show, here it is |x - x*| / sqrt(d), and at
+    least half a level in the root mean square. It asks about pictures rounded to 8 bits only, as it would in the world,
+    so what it finds fools after saving too.
 
     Args:
         epsilon: Budget: what is farther away does not count. None for none.
@@ -99,14 +103,13 @@ class HopSkipJump(Attack):
         """Return equation 16's direction, of length 1."""
         count = min(MOST_SAMPLES, int(self.samples * math.sqrt(step)))
         pixels = current[0].numel()
-        # Section IV.B: theta / sqrt(d) of the distance; at least half a level of 8 bits, or the model sees nothing.
         radius = (problem.lengths(current) / math.sqrt(pixels)).clamp(min=0.5 / 255 * math.sqrt(pixels))
         if step == 1:
             radius = radius.clamp(min=0.1)
         total, votes, sum_u = torch.zeros_like(current), torch.zeros_like(radius), torch.zeros_like(current)
-        wide, at_once = radius[:, None, None, None], max(1, MOST_AT_ONCE // len(problem))
-        for start in range(0, count, at_once):
-            drawn = [self._unit(problem, current) for _ in range(min(at_once, count - start))]
+        wide, many = radius[:, None, None, None], at_once(current.shape[1:], len(problem))
+        for start in range(0, count, many):
+            drawn = [self._unit(problem, current) for _ in range(min(many, count - start))]
             tried = torch.stack([rounded(problem.boxed(current + wide * u)) for u in drawn], 1)
             phi = torch.where(problem.met_by_each(tried)[1], 1.0, -1.0)
             u = (tried - current[:, None]) / wide[:, None]  # what is left of it inside the box

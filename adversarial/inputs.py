@@ -16,6 +16,7 @@ from ..core.checks import DataError, UsageError, unknown
 from ..core.images import load_image
 from .criteria import Criterion
 from .distances import Distance, Linf
+from .parts import at_once
 from .victims import Victim
 
 
@@ -39,14 +40,14 @@ class Inputs:
     mask: Any
     names: tuple[str, ...]
 
-    def batches(self, most: int, most_numbers: int) -> Iterator[list[int]]:
-        """Give the indices of pictures that the model names right, some of one size at a time."""
+    def batches(self) -> Iterator[list[int]]:
+        """Give the indices of pictures that the model names right, of one size, as many as may be held at a time."""
         sizes = defaultdict(list)
         for row, image in enumerate(self.images):
             if int(self.before[row].argmax()) == self.labels[row]:
                 sizes[image.shape].append(row)
         for shape, rows in sizes.items():
-            count = max(1, min(most, most_numbers // int(np.prod(shape))))
+            count = at_once(shape)
             yield from (rows[start : start + count] for start in range(0, len(rows), count))
 
     def ids(self, rows: list[int], device: torch.device) -> tuple[Tensor, Tensor | None]:

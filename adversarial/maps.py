@@ -1,8 +1,7 @@
 """Networks that put out maps, as victims: objects that vanish or appear, masks that flip.
 
-A detector's network gives, for each scale, something whose last part are class logits (N, classes, h, w); a segmenter's
-gives logits (N, classes, H, W). The goals below read both, so the attacks that follow any loss (`Fgsm`, `Pgd`) serve
-here too. What counts as success is said by the model's own `predict` about the PNG, through `confirm`.
+The attacks that follow any loss (`Fgsm`, `Pgd`) serve here too; see `map_goals` for the losses. What counts as success
+is said by the model's own `predict` about the PNG, through `confirm`.
 """
 
 from __future__ import annotations
@@ -10,16 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..core.checks import ModelError, UsageError, fraction
+from ..core.checks import ModelError, UsageError
 from ..core.images import Source, encode_image, load_image, to_image, to_tensor
 from .attack import Attack
 from .changed import Changed
@@ -29,14 +26,10 @@ from .fgsm import Fgsm
 from .geometry import Geometry
 from .goals import MapGoal
 from .inputs import check_epsilon, mask_for
+from .map_goals import appear, class_maps, flip, vanish
 from .pgd import Pgd
 from .problem import Problem, Step
 from .victims import Victim, frozen
-
-MARGIN = 1.0
-"""Logits by which cells have to pass a threshold before they stop to count in a loss."""
-ENOUGH = 0.5
-"""Logits by which they have to pass it before the attack stops: rounding, and bfloat16, must not undo it."""
 
 
 class MapVictim:
@@ -76,7 +69,7 @@ class MapResult(Changed):
         epsilon: The budget.
         queries: Forward passes.
         gradients: Backward passes.
-        seconds: Of the attack.
+        seconds: Of the attack, with the model's answers.
         seed: Of the random numbers.
     """
 
@@ -101,44 +94,6 @@ class MapResult(Changed):
         return f"{self.attack}, linf {self.norms['linf']:.4g}, l2 {self.norms['l2']:.4g}"
 
 
-def class_maps(outputs: Any) -> list[Tensor]:
-    """Return the class logits of all scales, each (N, classes, h, w)."""
-    if isinstance(outputs, Tensor):
-        return [outputs]
-    return [scale if isinstance(scale, Tensor) else scale[-1] for scale in outputs]
-
-
-def vanish(confidence: float, class_id: int | None = None) -> MapGoal:
-    """Return the goal that no cell of a detector is surer than `confidence` of any class, or of one.
-
-    The loss is minus the sum, over cells, of how far their logits lie above the threshold less a margin.
-    """
-    fraction("confidence", confidence)
-    limit = _logit(confidence)
-    return MapGoal(partial(_below, class_id, limit - MARGIN), partial(_none_above, class_id, limit - ENOUGH))
-
-
-def appear(class_id: int, confidence: float, cells: int = 1) -> MapGoal:
-    """Return the goal that at least so many cells of a detector are surer than `confidence` of a class."""
-    fraction("confidence", confidence)
-    limit = _logit(confidence)
-    return MapGoal(
-        partial(_highest, class_id, limit + MARGIN, cells), partial(_some_above, class_id, limit + ENOUGH, cells)
-    )
-
-
-def flip(target: int, region: NDArray[np.bool_], share: float = 0.9) -> MapGoal:
-    """Return the goal that a segmenter gives a class to a share of the pixels of a region, bool (H, W).
-
-    The loss is the mean, over the region, of the target's logit less the largest other, as far as it is below a margin.
-    """
-    fraction("share", share)
-    if not region.any():
-        raise UsageError("a region with pixels", "none", "pass where the mask is to change")
-    place = torch.from_numpy(region)
-    return MapGoal(partial(_lead, target, place), partial(_flipped, target, place, share))
-
-
 def attack_maps(
     victim: MapVictim,
     image: Source,
@@ -152,6 +107,9 @@ def attack_maps(
     on_step: Callable[[Step], None] | None = None,
 ) -> MapResult:
     """Change a picture until a detector or a segmenter says what the goal wants.
+
+    PGD stops where the maps have reached the goal; where the model says otherwise, as non-maximum suppression may, it
+    goes on from the start and takes all its steps.
 
     Args:
         victim: The network.
@@ -181,57 +139,22 @@ def attack_maps(
         cast(Victim, victim), to_tensor(original).to(victim.device), goal, attack.distance, radius,
         mask=None if where is None else where.to(victim.device), seed=seed, on_step=on_step,
     )  # fmt: skip
-    found = rounded_inside(problem, attack.perturb(problem).detach())
-    seconds = time.perf_counter() - started
-    decoded = load_image(encode_image(to_image(found), "png"))
-    cost = problem.cost
+    decoded = _decoded(problem, attack)
+    success = confirm(decoded)
+    if not success and isinstance(attack, Pgd) and attack.early_stop:
+        decoded = _decoded(problem, Pgd(**{**attack.config(), "early_stop": False}))
+        success = confirm(decoded)
+    seconds, cost = time.perf_counter() - started, problem.cost
     return MapResult(
-        decoded, original, confirm(decoded), attack.described(budget), float(budget or 0), int(cost.queries[0]),
+        decoded, original, success, attack.described(budget), float(budget or 0), int(cost.queries[0]),
         int(cost.gradients[0]), seconds, seed,
     )  # fmt: skip
 
 
-def _logit(probability: float) -> float:
-    return float(np.log(probability) - np.log1p(-probability)) if 0 < probability < 1 else (probability - 0.5) * 40
-
-
-def _cells(outputs: Any, class_id: int | None) -> Tensor:
-    """Return each cell's logit of a class, or its largest, (N, cells)."""
-    maps = class_maps(outputs)
-    rows = [one.amax(1) if class_id is None else one[:, class_id] for one in maps]
-    return torch.cat([row.flatten(1) for row in rows], 1)
-
-
-def _below(class_id: int | None, limit: float, outputs: Any) -> Tensor:
-    return -F.relu(_cells(outputs, class_id) - limit).sum(1)
-
-
-def _none_above(class_id: int | None, limit: float, outputs: Any) -> Tensor:
-    return (_cells(outputs, class_id) < limit).all(1)
-
-
-def _highest(class_id: int, limit: float, count: int, outputs: Any) -> Tensor:
-    return _cells(outputs, class_id).topk(count, 1).values.clamp(max=limit).sum(1)
-
-
-def _some_above(class_id: int, limit: float, count: int, outputs: Any) -> Tensor:
-    return (_cells(outputs, class_id) >= limit).sum(1) >= count
-
-
-def _leads(target: int, region: Tensor, outputs: Any) -> Tensor:
-    """Return the target's logit less the largest other, at the region's pixels, (N, pixels)."""
-    (logits,) = class_maps(outputs)
-    logits = logits[:, :, : region.shape[0], : region.shape[1]][:, :, region.to(logits.device)]
-    hidden = torch.arange(logits.shape[1], device=logits.device) == target
-    return logits[:, target] - logits.masked_fill(hidden[:, None], float("-inf")).amax(1)
-
-
-def _lead(target: int, region: Tensor, outputs: Any) -> Tensor:
-    return _leads(target, region, outputs).clamp(max=MARGIN).mean(1)
-
-
-def _flipped(target: int, region: Tensor, share: float, outputs: Any) -> Tensor:
-    return (_leads(target, region, outputs) > ENOUGH).float().mean(1) >= share
+def _decoded(problem: Problem, attack: Attack) -> NDArray[np.uint8]:
+    """Return what an attack makes of the picture, as it comes back from PNG."""
+    found = rounded_inside(problem, attack.perturb(problem).detach())
+    return load_image(encode_image(to_image(found), "png"))
 
 
 __all__ = ["MapResult", "MapVictim", "appear", "attack_maps", "class_maps", "flip", "vanish"]

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..core.checks import positive, whole
 from .attack import Attack
 from .distances import DISTANCES, Distance
+from .parts import at_once
 from .problem import Problem
 
 
@@ -16,8 +17,8 @@ class OnePixel(Attack):
 
     Su, Vargas and Sakurai 2019, One pixel attack for fooling deep neural networks, equation 3 and section III.C: a
     candidate is (x, y, r, g, b) of each pixel; places begin uniform, colours as N(128, 127); F = 0.5 and no crossover.
-    Fitness is the probability of the true class, or minus that of the target. All candidates of a generation are asked
-    about together, for all pictures.
+    Fitness is the probability of the true class, or minus that of the target. The candidates of a generation are asked
+    about together, for all pictures, as many as may be held at once.
 
     Args:
         pixels: How many may change.
@@ -81,10 +82,9 @@ class OnePixel(Attack):
 
     def _children(self, problem: Problem, genes: Tensor) -> Tensor:
         """Return one child of each candidate: three others, all different, joined."""
-        ranks = problem.draws.uniform(self.population, self.population) + 2 * torch.eye(self.population)  # itself last
-        order = ranks.argsort(2)[:, :, :3].to(genes.device)
+        others = different(problem.draws.uniform(self.population, 3)).to(genes.device)
         each = torch.arange(len(genes), device=genes.device)[:, None]
-        a, b, c = (genes[each, order[:, :, k]] for k in range(3))
+        a, b, c = (genes[each, others[:, :, k]] for k in range(3))
         return (a + self.factor * (b - c)).clamp(0, 1)
 
     def _painted(self, problem: Problem, genes: Tensor) -> Tensor:
@@ -105,11 +105,28 @@ class OnePixel(Attack):
 
     def _fitness(self, problem: Problem, genes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return fitness (N, population), for each picture the best candidate's picture, and whether one fools."""
-        pictures, goal = self._painted(problem, genes), problem.class_goal
-        scores, fools = problem.met_by_each(pictures)
+        goal, many = problem.class_goal, at_once(problem.originals.shape[1:], len(problem))
+        asked = [problem.met_by_each(self._painted(problem, part)) for part in genes.split(many, 1)]
+        scores, fools = (torch.cat(parts, 1) for parts in zip(*asked, strict=True))
         wanted = goal.labels if goal.targets is None else goal.targets
         fitness = scores.softmax(2).gather(2, wanted[:, None, None].expand(-1, scores.shape[1], 1))[..., 0]
         fitness = fitness if goal.targets is None else -fitness
         met = fools.any(1)
         place = torch.where(met, fools.float().argmax(1), fitness.argmin(1))
-        return fitness, pictures[torch.arange(len(problem), device=genes.device), place], met
+        chosen = genes[torch.arange(len(problem), device=genes.device), place][:, None]
+        return fitness, self._painted(problem, chosen)[:, 0], met
+
+
+def different(uniform: Tensor) -> Tensor:
+    """Return, for each of P candidates, K others, all different, int64 (N, P, K), from numbers in [0, 1) (N, P, K).
+
+    The k-th is drawn among the P - k that are left, and counted past those that are taken.
+    """
+    count, population, wanted = uniform.shape
+    taken = torch.arange(population)[None, :, None].expand(count, -1, -1)
+    for k in range(wanted):
+        one = (uniform[..., k] * (population - 1 - k)).long()
+        for lower in taken.sort(2).values.unbind(2):
+            one = one + (one >= lower)
+        taken = torch.cat((taken, one[..., None]), 2)
+    return taken[..., 1:]

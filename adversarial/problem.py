@@ -15,9 +15,8 @@ from ..core.images import to_image
 from .distances import Distance
 from .draws import Draws
 from .goals import ClassGoal, Goal
+from .parts import at_once
 from .victims import Victim, log_scores
-
-MOST_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ class Problem:
         """
         count, versions = pictures.shape[:2]
         self.cost.queries[self.rows.cpu()] += versions
-        flat = [self.victim.scores(part) for part in pictures.flatten(0, 1).split(MOST_AT_ONCE)]
+        flat = [self.victim.scores(part) for part in pictures.flatten(0, 1).split(at_once(pictures.shape[2:]))]
         scores = torch.cat(flat) if flat else pictures.new_zeros(0, len(self.victim.names))
         rows = torch.arange(count, device=pictures.device).repeat_interleave(versions)
         return scores.view(count, versions, -1), self.goal[rows].met(scores).view(count, versions)

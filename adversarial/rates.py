@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,19 @@ class Curve:
         attack: Name of the attack.
         distance: Of the budgets.
         points: By growing budget; the first is 0, the clean accuracy.
+        results: What the attack made of the pictures, for each budget above 0.
     """
 
     model: str
     attack: str
     distance: str
     points: tuple[Point, ...]
+    results: tuple[Results, ...] = field(default=(), repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
-        return asdict(self)
+        """Return plain data for JSON: all but the results."""
+        about = {"model": self.model, "attack": self.attack, "distance": self.distance}
+        return {**about, "points": [asdict(point) for point in self.points]}
 
 
 def robustness(
@@ -112,7 +115,8 @@ def robustness(
     if not budgets:
         raise UsageError("at least one epsilon", "an empty list", "pass [2 / 255, 8 / 255], say")
     found = run_within(attack, model, images, labels, budgets, distance, seed=seed, on_step=on_step)
-    return Curve(name, attack.name, distance or attack.distance.name, points_of(found, budgets, seed, resamples, level))
+    points = points_of(found, budgets, seed, resamples, level)
+    return Curve(name, attack.name, distance or attack.distance.name, points, tuple(found))
 
 
 def points_of(

@@ -22,8 +22,10 @@ class Square(Attack):
 
     Andriushchenko, Croce, Flammarion and Hein 2020, Square Attack, algorithms 1 to 3. linf: start with stripes of
     +-epsilon, then squares whose colour is +-epsilon for each channel (algorithm 2). l2: the budget of two windows is
-    gathered in the second, in the shape of a centred pyramid eta whose sides rise and fall (algorithm 3, equation 2).
-    The share p of pixels in a square is halved as in section 4.1, over the queries that there are.
+    gathered in the second, in the shape of a centred pyramid eta whose sides rise and fall (algorithm 3, equation 2);
+    as in the authors' code its side is odd and 3 or more, each channel gets what the windows hold in all of them, and
+    the change is then brought to the budget's length. The share p of pixels in a square is halved as in section
+    4.1, over the queries that there are.
 
     Args:
         distance: "linf" or "l2".
@@ -68,6 +70,8 @@ class Square(Attack):
         scaled = query / self.queries * 10_000
         share = self.share / 2 ** sum(scaled > place for place in HALVED_AT)
         side = round(math.sqrt(share * shape[2] * shape[3]))
+        if self.distance.name == "l2":
+            side = max(side, 3) // 2 * 2 + 1
         return min(max(side, 1), min(shape[2:]) - 1) if min(shape[2:]) > 1 else 1
 
     def _start(self, problem: Problem) -> Tensor:
@@ -98,7 +102,8 @@ class Square(Attack):
             changed = torch.where(places[0], part.originals + radius * signs, current)
             return part.project(changed)
         lying = numbers[:, 4] < 0.5
-        return part.project(part.originals + self._gathered(part, current, places, signs, radius, side, lying))
+        deltas = self._gathered(part, current, places, signs, radius, side, lying)
+        return part.project(part.originals + radius * deltas / _length(deltas))
 
     def _gathered(
         self,
@@ -123,7 +128,7 @@ class Square(Attack):
         new = part.masked(new / _length(new, (2, 3)))
         either = (first | second).expand_as(deltas)
         spare = (radius**2 - (deltas**2).sum((1, 2, 3), keepdim=True)).clamp(min=0) / deltas.shape[1]
-        held = torch.where(either, deltas, torch.zeros_like(deltas)).square().sum((2, 3), keepdim=True)
+        held = torch.where(either, deltas, torch.zeros_like(deltas)).square().sum((1, 2, 3), keepdim=True)
         rest = torch.where(second.expand_as(deltas), torch.zeros_like(deltas), deltas)
         return torch.where(flat, new * (held + spare).sqrt(), rest)
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ..core.checks import positive, whole
 from .attack import Attack
+from .boxed_lbfgs import minimize
 from .deepfool import closer
 from .distances import DISTANCES, Distance
 from .inputs import check_epsilon
-from .lbfgs import minimize
 from .problem import Problem
 
 

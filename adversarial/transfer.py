@@ -43,7 +43,7 @@ class Transfer:
         return {**asdict(self), "fooled": self.fooled.tolist(), "counts": self.counts.tolist()}
 
 
-def transfer(
+def transfer_matrix(
     models: Mapping[str, Any],
     images: list[Any],
     labels: Sequence[Any],
@@ -69,9 +69,52 @@ def transfer(
         UsageError: No models, or attacks of models that there are not.
         DataError: Models of other classes.
     """
+    by_name = dict.fromkeys(models, attacks) if isinstance(attacks, Attack) else dict(attacks)
+    _check(models, by_name)
+    pictures, names = [load_image(one) for one in images], tuple(next(iter(models.values())).names)
+    true = [names[i] for i in class_ids("labels", labels, names, len(pictures))]
+    found = {}
+    for name, attack in by_name.items():
+        if epsilon is None:
+            found[name] = attack.run(models[name], pictures, list(true), seed=seed)
+        else:
+            (found[name],) = run_within(attack, models[name], pictures, true, [epsilon], distance, seed=seed)
+    return transferred(models, found)
+
+
+def transferred(models: Mapping[str, Any], found: Mapping[str, Results]) -> Transfer:
+    """Ask each model about what fooled the others, for results that are there already.
+
+    Args:
+        models: As `transfer`'s.
+        found: By name of the model attacked, what an attack made of the same pictures.
+
+    Raises:
+        UsageError: No models, results of models that there are not, or of other pictures than the first ones are.
+        DataError: Models of other classes.
+    """
+    _check(models, found)
+    first = next(iter(found.values()), Results([]))
+    for name, results in found.items():
+        same = len(results) == len(first) and all(
+            np.array_equal(a.original, b.original) and a.label == b.label for a, b in zip(results, first, strict=True)
+        )
+        if not same:
+            raise UsageError("results about the same pictures", f"others for {name!r}", "attack all with one list")
+    labels = [one.label for one in first]
+    right = {name: _says(model, [one.original for one in first]) == np.array(labels) for name, model in models.items()}
+    rows = [
+        [_share(right[name] & right[other], model, results.images, labels) for other, model in models.items()]
+        for name, results in found.items()
+    ]
+    table = np.array(rows, dtype=np.float64).reshape(len(found), len(models), 2)
+    return Transfer(tuple(found), tuple(models), table[..., 0], table[..., 1].astype(np.int64))
+
+
+def _check(models: Mapping[str, Any], by_name: Mapping[str, Any]) -> None:
+    """Raise unless all models have the same classes, and all that are named are there."""
     if not models:
         raise UsageError("at least one model", "none", "pass {'cnn': classifier, 'bow': bag_of_words}")
-    by_name = dict.fromkeys(models, attacks) if isinstance(attacks, Attack) else dict(attacks)
     for name in by_name:
         if name not in models:
             raise unknown("model", name, models)
@@ -80,19 +123,6 @@ def transfer(
     if any(one != first for one in classes.values()):
         got = ", ".join(f"{name}: {len(one)} classes" for name, one in classes.items())
         raise DataError("models of the same classes", got, "train them on the same data")
-    pictures, names = [load_image(one) for one in images], tuple(next(iter(models.values())).names)
-    labels = [names[i] for i in class_ids("labels", labels, names, len(pictures))]
-    right = {name: _says(model, pictures) == np.array(labels) for name, model in models.items()}
-    rows = []
-    for name, attack in by_name.items():
-        if epsilon is None:
-            changed = attack.run(models[name], pictures, list(labels), seed=seed).images
-        else:
-            (found,) = run_within(attack, models[name], pictures, labels, [epsilon], distance, seed=seed)
-            changed = found.images
-        rows.append([_share(right[name] & right[other], model, changed, labels) for other, model in models.items()])
-    table = np.array(rows, dtype=np.float64).reshape(len(by_name), len(models), 2)
-    return Transfer(tuple(by_name), tuple(models), table[..., 0], table[..., 1].astype(np.int64))
 
 
 def surviving(results: Results, model: Any, defence: Defence) -> float:

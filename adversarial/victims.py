@@ -17,6 +17,7 @@ from ..core.images import load_image, to_image, to_tensor
 from ..core.optimize import has_bfloat16
 from ..core.views import VIEWS, over_views
 from .geometry import ClassGeometry, Geometry
+from .parts import at_once
 
 Ask = Callable[[list[Any]], NDArray[np.float32]]
 """Pictures uint8 (H, W, 3), or anything else that `core.images.load_image` takes -> probabilities (N, classes)."""
@@ -232,11 +233,11 @@ def log_scores(probabilities: NDArray[np.float32]) -> Tensor:
 
 
 def by_scores(scores: Callable[[Tensor], Tensor], pictures: Sequence[Any], device: torch.device) -> NDArray[np.float32]:
-    """Return probabilities of pictures of any sizes, one by one where sizes differ."""
+    """Return probabilities of pictures of any sizes, one by one where sizes differ, else as many as may be held."""
     images = [load_image(one) for one in pictures]
+    count = at_once(images[0].shape) if len({image.shape for image in images}) == 1 else 1
     with torch.no_grad():
-        same = len({image.shape for image in images}) == 1
-        batches = [to_tensor(images)] if same else [to_tensor(image) for image in images]
+        batches = (to_tensor(images[start : start + count]) for start in range(0, len(images), count))
         rows = [scores(batch.to(device)).float().softmax(1).cpu().numpy() for batch in batches]
     return np.concatenate(rows)
 

@@ -188,8 +188,11 @@ def _maps(
 def _detector(
     model: Any, image: np.ndarray, wanted: int | None, area: Any
 ) -> tuple[MapVictim, MapGoal, Callable[[Any], bool]]:
+    import torch
+
     from ..adversarial.geometry import CanvasGeometry
     from ..adversarial.maps import MapVictim, appear, vanish
+    from ..core.images import to_tensor
     from ..detection.data import canvas_for
 
     height, width = image.shape[:2]
@@ -198,7 +201,9 @@ def _detector(
     if wanted is None:
         return victim, vanish(model.confidence), lambda picture: not len(model.predict(picture))
     before = int((model.predict(image).class_ids == wanted).sum())
-    goal = appear(wanted, model.confidence, cells=before + 1)
+    with torch.no_grad():
+        now = victim.scores(to_tensor(image).to(victim.device))
+    goal = appear(wanted, model.confidence, beside=now)
     return victim, goal, lambda picture: int((model.predict(picture).class_ids == wanted).sum()) > before
 
 

@@ -13,8 +13,7 @@ from .cli_detect import Device, Json, Split, Weights, check_device, expand
 from .console import emit, error_fields, exit_code, note, show_error, stdout, table
 from .defaults import defaults
 from .groups import Group
-from .runs import BEST, begun, given, run_folder, save_config
-from .training_bar import training_bar
+from .runs import BEST, begun, given, run_folder, training_run
 
 if TYPE_CHECKING:
     from ..bow_baseline import BowClassifier
@@ -27,6 +26,11 @@ MAKE = defaults("bow_baseline/bow_classifier.py", "BowClassifier.__init__")
 DENSE = defaults("bow_baseline/descriptors.py", "DenseSift.__init__")
 RUNS = Path("runs/bow")
 FIGURES = "figures.json"
+SCORES = {
+    "svm": "decision value of the class's SVM, above 0 for the class, below 0 for the others",
+    "nearest": "the class's share of the nearest pictures' votes, 0 to 1",
+}
+"""What a score is, by decider."""
 
 Jobs = Annotated[int | None, typer.Option(help="Processes that encode pictures.", show_default="1")]
 Cache = Annotated[
@@ -92,10 +96,10 @@ def train(
     classifier = BowClassifier(**asked)
     run = new_run(out)
     learn, judge = datasets(data, val_split)
-    save_config(run, {"classifier": asked, "data": given(val_split=val_split), "path": str(data)})
     note(begun(len(learn), len(judge) if judge else 0, run))
     listed = len(learn.report)
-    with training_bar() as on_progress:
+    config = {"classifier": asked, "data": given(val_split=val_split), "path": str(data)}
+    with training_run(run, config) as on_progress:
         classifier.fit(learn, cache=folder(cache), jobs=jobs, on_progress=on_progress)
     tell(learn.report[listed:])
     classifier.save(run / BEST)
@@ -170,7 +174,8 @@ def explain(
     """Paint onto a picture what each place of it says for or against a class."""
     from ..core.images import load_image, save_image
 
-    found = load_bow(weights, device).explain(picture, label)
+    classifier = load_bow(weights, device)
+    found = classifier.explain(picture, label)
     image = load_image(picture)
     save_image(found.draw_on(image), out)
     if words is not None:
@@ -179,6 +184,7 @@ def explain(
         emit("bow", weights=weights, drawn=str(out), words=None if words is None else str(words), **found.to_dict())
         return
     stdout().print(f"{picture}: {found}")
+    stdout().print(f"score: {SCORES[classifier.decider]}; {found.base:.3f} without any word")
     rows = list(found.word_contributions().items())
     shown = rows if len(rows) <= 10 else [*rows[:5], *rows[-5:]]
     stdout().print(table("words that say most", ("word", "adds to the score"), shown, ("word", "adds to the score")))

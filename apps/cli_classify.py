@@ -13,8 +13,7 @@ from .cli_detect import Device, Json, Split, Weights, check_device, expand
 from .console import emit, error_fields, exit_code, note, show_error, stdout, table
 from .defaults import defaults
 from .groups import Group
-from .runs import begun, first_process, given, report, run_folder, save_config, with_saved
-from .training_bar import training_bar
+from .runs import begun, first_process, given, report, run_folder, training_run, with_saved
 
 if TYPE_CHECKING:
     from ..core.classifier import Classifier
@@ -47,7 +46,9 @@ def train(
     channels: Annotated[int | None, _option("channels", "1 grey, 3 colour.")] = None,
     views: Annotated[str | None, _option("views", "one, flip or shift: the mean over mirror images and moves.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Of the network's last layers.", show_default="its own")] = None,
-    widths: Annotated[str | None, typer.Option(help="Of small's groups, as 64,128.", show_default="its own")] = None,
+    widths: Annotated[
+        str | None, typer.Option(help="Of small's groups or strided's layers, as 64,128.", show_default="its own")
+    ] = None,
     depth: Annotated[int | None, typer.Option(help="Convolutions of small's groups.", show_default="2")] = None,
     mean: Annotated[
         str | None, typer.Option(help="Of each channel, as 0.5,0.5,0.5.", show_default="the data's")
@@ -59,6 +60,9 @@ def train(
     smoothing: Annotated[float | None, _option("smoothing", "Label smoothing, 0 to 1.")] = None,
     class_weights: Annotated[bool | None, _option("class_weights", "Weigh rare classes more.")] = None,
     l1: Annotated[float | None, _option("l1", "Strength of the sum of absolute weights.")] = None,
+    adversary: Annotated[
+        str | None, _option("adversary", "Learn from attacked pictures: pgd,epsilon=0.3,steps=10 or trades,...")
+    ] = None,
     body_rate: Annotated[float | None, _option("body_rate", "Rate of all layers but the last, multiplied.")] = None,
     train_layers: Annotated[int | None, _option("train_layers", "Train the last so many layers only.")] = None,
     epochs: Annotated[int | None, _option("epochs", "Passes over the pictures.")] = None,
@@ -97,27 +101,29 @@ def train(
         "fit": given(
             augmentation=augmentation, smoothing=smoothing, class_weights=class_weights, l1=l1,
             train_layers=train_layers, body_rate=body_rate, monitor=monitor, epochs=epochs, batch_size=batch_size,
-            learning_rate=learning_rate,
+            learning_rate=learning_rate, adversary=adversary,
             optimizer=optimizer, momentum=momentum, schedule=schedule, warmup_epochs=warmup_epochs,
             final_factor=final_factor,
             weight_decay=weight_decay, ema_decay=ema_decay, clip_norm=clip_norm, patience=patience,
             precision=precision, device=device, workers=workers, seed=seed,
         ),
     }  # fmt: skip
+    learn(data, out, resume, asked, as_json)
+
+
+def learn(data: Path, out: Path | None, resume: bool, asked: dict[str, dict[str, Any]], as_json: bool) -> None:
+    """Train what was asked for, measure it, and tell what came out."""
     run = run_folder(RUNS, out, resume)
     if resume:
         asked = with_saved(run, asked)
     classifier = classifier_for(asked["data"].get("weights"), asked["classifier"])
-    learn, judge = datasets(data, asked["data"].get("val_split"))
-    if not resume:
-        save_config(run, {**asked, "path": str(data)})
-    note(begun(len(learn), len(judge) if judge else 0, run))
-    try:
-        with training_bar() as on_progress:
-            classifier.fit(learn, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **asked["fit"])
-    except KeyboardInterrupt:
-        note(f"go on with: striate classify train {data} --out {run} --resume")
-        raise
+    pictures, judge = datasets(data, asked["data"].get("val_split"))
+    note(begun(len(pictures), len(judge) if judge else 0, run))
+    config = None if resume else {**asked, "path": str(data)}
+    again = f"striate classify train {data} --out {run} --resume"
+    with training_run(run, config, again) as on_progress:
+        options = with_adversary(asked["fit"])
+        classifier.fit(pictures, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **options)
     if judge is not None:
         save_figures(run, classifier.evaluate(judge))
     report("classify", classifier.history_, run, as_json)
@@ -231,6 +237,19 @@ def classifier_for(weights: str | None, make: dict[str, Any]) -> Classifier:
     if own:
         make["options"] = own
     return Classifier(**make)
+
+
+def with_adversary(options: dict[str, Any]) -> dict[str, Any]:
+    """Return `Classifier.fit`'s options with the adversary that its words stand for.
+
+    Raises:
+        UsageError: words that stand for none.
+    """
+    if "adversary" not in options:
+        return options
+    from ..adversarial.training import adversary_named
+
+    return {**options, "adversary": adversary_named(options["adversary"])}
 
 
 def numbers(name: str, text: str) -> tuple[float, ...]:

@@ -152,12 +152,14 @@ def ascend(
 
 
 def _made(options: dict[str, Any]) -> dict[str, Any]:
-    """Return constructor keywords for what was written.
+    """Return constructor keywords for what was written; a goal of 1, which no doubt meets, is none.
 
     Raises:
         UsageError: a size that is none.
     """
     made = dict(options)
+    if made.get("goal") == 1:
+        made["goal"] = None
     if "size" in made:
         parts = str(made["size"]).lower().split("x")
         if not all(part.isdigit() for part in parts) or len(parts) > 2:

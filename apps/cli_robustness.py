@@ -64,7 +64,7 @@ def robustness(
         note(f"{attacks[name].name} on {name}: {len(dataset)} pictures, {len(budgets)} budgets")
         curves.append(curve_of(model, dataset, attacks[name], budgets, name=name, distance=distance, seed=seed))
     _write(folder, curves, {})  # what follows may take longer than all of this
-    about = _more(models, attacks, dataset, max(budgets), distance, seed, checks=checks, transfers=transfers, jpeg=jpeg)
+    about = _more(models, attacks, dataset, curves, seed, checks=checks, transfers=transfers, jpeg=jpeg)
     _write(folder, curves, about)
     if as_json:
         emit("robustness", out=str(folder), curves=[curve.to_dict() for curve in curves], **about)
@@ -114,35 +114,27 @@ def _first(dataset: ClassDataset, count: int) -> ClassDataset:
 
 
 def _more(
-    models: dict[str, Any], attacks: dict[str, Attack], dataset: ClassDataset, largest: float, distance: str,
-    seed: int, *,
+    models: dict[str, Any], attacks: dict[str, Attack], dataset: ClassDataset, curves: list[Curve], seed: int, *,
     checks: bool, transfers: bool, jpeg: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what was asked for beside the curves, as plain data."""
-    from ..adversarial.budgets import run_within
+    """Return what was asked for beside the curves, as plain data; what fools at the largest budget is theirs."""
     from ..adversarial.honesty import check_gradients
-    from ..adversarial.transfer import jpeg_survival, transfer
+    from ..adversarial.transfer import jpeg_survival, transferred
     from ..adversarial.victims import victim
 
-    images, labels = [dataset.image(i) for i in range(len(dataset))], [dataset.names[i] for i in dataset.labels]
+    made = {name: curve.results[-1] for name, curve in zip(models, curves, strict=True)}
     found: dict[str, Any] = {}
     if checks:
+        images, labels = [dataset.image(i) for i in range(len(dataset))], [dataset.names[i] for i in dataset.labels]
         white = {name: model for name, model in models.items() if victim(model).gives == "gradients"}
         found["honesty"] = {
             name: check_gradients(model, images, labels, distance=_checked(attacks[name]), seed=seed).to_dict()
             for name, model in white.items()
         }
     if transfers:
-        found["transfer"] = transfer(
-            models, images, labels, attacks, epsilon=largest, distance=distance, seed=seed
-        ).to_dict()
+        found["transfer"] = transferred(models, made).to_dict()
     if jpeg:
-        found["jpeg"] = {
-            name: jpeg_survival(
-                run_within(attacks[name], model, images, labels, [largest], distance, seed=seed)[0], model
-            )
-            for name, model in models.items()
-        }
+        found["jpeg"] = {name: jpeg_survival(made[name], model) for name, model in models.items()}
     return found
 
 

@@ -12,8 +12,7 @@ from ..core.checks import UsageError
 from .cli_classify import numbers
 from .console import note
 from .defaults import defaults
-from .runs import begun, first_process, given, report, run_folder, save_config, with_saved
-from .training_bar import training_bar
+from .runs import begun, first_process, given, report, run_folder, training_run, with_saved
 
 if TYPE_CHECKING:
     from ..core.classifier import Classifier
@@ -107,27 +106,25 @@ def train(
             precision=precision, device=device, workers=workers, seed=seed,
         ),
     }  # fmt: skip
+    learn(data, out, resume, asked, as_json)
+
+
+def learn(data: Path, out: Path | None, resume: bool, asked: dict[str, dict[str, Any]], as_json: bool) -> None:
+    """Train what was asked for, measure it, and tell what came out."""
+    from ..segmentation.counting import measure
+
     run = run_folder(RUNS, out, resume)
     if resume:
         asked = with_saved(run, asked)
     segmenter = segmenter_for(asked["data"].get("weights"), asked["segmenter"])
-    borrowed = classifier_for(asked["data"].get("classifier"))
-    learn, judge = datasets(data, asked["data"].get("val_split"))
-    if not resume:
-        save_config(run, {**asked, "path": str(data)})
-    note(begun(len(learn), len(judge) if judge else 0, run))
-    try:
-        with training_bar() as on_progress:
-            segmenter.fit(
-                learn, val=judge, run_dir=run, resume=resume, classifier=borrowed, on_progress=on_progress,
-                **asked["fit"],
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        note(f"go on with: striate segment train {data} --out {run} --resume")
-        raise
+    fit = {**asked["fit"], "classifier": classifier_for(asked["data"].get("classifier"))}
+    pictures, judge = datasets(data, asked["data"].get("val_split"))
+    note(begun(len(pictures), len(judge) if judge else 0, run))
+    config = None if resume else {**asked, "path": str(data)}
+    again = f"striate segment train {data} --out {run} --resume"
+    with training_run(run, config, again) as on_progress:
+        segmenter.fit(pictures, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **fit)
     if judge is not None:
-        from ..segmentation.counting import measure
-
         save_figures(run, measure(segmenter, judge))
     report("segment", segmenter.history_, run, as_json)
 

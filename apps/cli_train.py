@@ -10,8 +10,7 @@ import typer
 from ..core.checks import UsageError
 from .console import note
 from .defaults import defaults
-from .runs import begun, given, report, run_folder, save_config, with_saved
-from .training_bar import training_bar
+from .runs import begun, given, report, run_folder, training_run, with_saved
 
 if TYPE_CHECKING:
     from ..core.datasets import BoxDataset
@@ -87,31 +86,24 @@ def train(
         ),
         "augmentation": given(mosaic=mosaic, scale=scale, flip_vertical=flip_vertical, transpose=transpose),
     }
+    learn(data, out, resume, asked, as_json)
+
+
+def learn(data: Path, out: Path | None, resume: bool, asked: dict[str, dict[str, Any]], as_json: bool) -> None:
+    """Train what was asked for, and tell what came out."""
     from ..core.augment import Augmentation
 
     run = run_folder(RUNS, out, resume)
     if resume:
         asked = with_saved(run, asked)
     detector = detector_for(asked["data"].get("weights"), asked["detector"])
-    augmentation = Augmentation(**asked["augmentation"])
-    learn, judge = datasets(data, **{**SPLITS, **asked["data"]})
-    if not resume:
-        save_config(run, {**asked, "path": str(data)})
-    note(begun(len(learn), len(judge) if judge else 0, run))
-    try:
-        with training_bar() as on_progress:
-            detector.fit(
-                learn,
-                val=judge,
-                run_dir=run,
-                resume=resume,
-                augmentation=augmentation,
-                on_progress=on_progress,
-                **asked["options"],
-            )
-    except KeyboardInterrupt:
-        note(f"go on with: striate detect train {data} --out {run} --resume")
-        raise
+    fit = {**asked["options"], "augmentation": Augmentation(**asked["augmentation"])}
+    pictures, judge = datasets(data, **{**SPLITS, **asked["data"]})
+    note(begun(len(pictures), len(judge) if judge else 0, run))
+    config = None if resume else {**asked, "path": str(data)}
+    again = f"striate detect train {data} --out {run} --resume"
+    with training_run(run, config, again) as on_progress:
+        detector.fit(pictures, val=judge, run_dir=run, resume=resume, on_progress=on_progress, **fit)
     report("detect", detector.history_, run, as_json)
 
 

@@ -27,9 +27,11 @@ def list_weights(as_json: Json = False) -> None:
     if as_json:
         emit("weights", weights=rows)
         return
-    columns = ("name", "task", "size", "licence", "data licence", "figures")
-    cells = ((r["name"], r["task"], size_text(r["size"]), r["licence"], r["data_licence"], figures(r)) for r in rows)
-    stdout().print(table("weights", columns, cells, numeric=("size",), unbroken=("name",)))
+    columns = ("name", "task", "MB", "licence / data's", "figures")
+    cells = (
+        (r["name"], r["task"], megabytes(r["size"]), f"{r['licence']} / {r['data_licence']}", figures(r)) for r in rows
+    )
+    stdout().print(table("weights", columns, cells, numeric=("MB",), unbroken=("name",)))
 
 
 @app.command()
@@ -91,6 +93,6 @@ def figures(row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in (row["figures"] or {}).items())
 
 
-def size_text(size: int | None) -> str:
+def megabytes(size: int | None) -> str:
     """Write a number of bytes in MB."""
-    return "–" if not size else f"{size / 1e6:.1f} MB"
+    return "–" if not size else f"{size / 1e6:.1f}"

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..core.checks import DataError, ExportError, ImageError, ModelError, StriateError, UsageError
+from .tables import FoldingTable
 
 SCHEMA_VERSION = 1
 RUNTIME_ERROR = 1
@@ -60,15 +60,10 @@ def table(
     rows: Iterable[Sequence[object]],
     numeric: Sequence[str] = (),
     unbroken: Sequence[str] = (),
-) -> Table:
-    """Build a table; the columns named in `numeric` are set flush right, those in `unbroken` are never folded."""
-    result = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for name in columns:
-        whole = name in unbroken
-        result.add_column(name, justify="right" if name in numeric else "left", overflow="fold", no_wrap=whole)
-    for row in rows:
-        result.add_row(*(Text(cell_text(cell)) for cell in row))
-    return result
+) -> FoldingTable:
+    """Build a table; the columns named in `numeric` are set flush right, they and those in `unbroken` never folded."""
+    texts = [[cell_text(cell) for cell in row] for row in rows]
+    return FoldingTable(title, columns, texts, numeric=numeric, unbroken=unbroken)
 
 
 def cell_text(value: object) -> str:

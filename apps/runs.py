@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import DataError, UsageError
-from .console import emit, stdout, table
+from .console import emit, note, stdout, table
+from .training_bar import training_bar
 
 if TYPE_CHECKING:
-    from ..core.history import History
+    from ..core.history import History, Progress
 
 CONFIG, STATE, BEST, LAST = "config.json", "state.safetensors", "best.safetensors", "last.safetensors"
 
@@ -73,6 +76,35 @@ def with_saved(run: Path, asked: dict[str, dict[str, Any]]) -> dict[str, dict[st
         return {group: {**saved[group], **asked[group]} for group in asked}
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"a readable {CONFIG} in {run}", repr(error), "train in a new folder") from error
+
+
+@contextmanager
+def training_run(run: Path, config: dict[str, Any] | None, again: str = "") -> Iterator[Callable[[Progress], None]]:
+    """Give the callback for the `on_progress` of a training, which shows it on the terminal while the block runs.
+
+    Its first call writes config.json: what `fit` refuses, such as an unknown loss, leaves no folder behind.
+
+    Args:
+        run: The run folder.
+        config: What `save_config` writes; None where a training is resumed.
+        again: The command that goes on with an interrupted training; "" where there is none.
+    """
+    due = config
+    try:
+        with training_bar() as show:
+
+            def on_progress(progress: Progress) -> None:
+                nonlocal due
+                if due is not None:
+                    save_config(run, due)
+                    due = None
+                show(progress)
+
+            yield on_progress
+    except KeyboardInterrupt:
+        if again and (run / CONFIG).is_file():
+            note(f"go on with: {again}")
+        raise
 
 
 def report(task: str, history: History | None, run: Path, as_json: bool) -> None:

@@ -150,7 +150,8 @@ class Writer:
         instances = self._count(found, {"source": str(path), "frame": "", "seconds": ""})
         files = {}
         if self.folder is not None:
-            files["mask"] = found.save(self._free(f"{path.stem}-mask", ".png"))
+            files["mask"] = self._free(f"{path.stem}-mask", ".png")
+            found.save(files["mask"])
         if self.folder is not None and self.overlay:
             suffix = path.suffix.lower() if path.suffix.lower() in WRITTEN else ".png"
             files["overlay"] = self._free(f"{path.stem}-overlay", suffix)

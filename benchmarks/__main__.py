@@ -14,7 +14,20 @@ from functools import partial
 
 import torch
 
-from striate.benchmarks import bow, cpu, fooling, gpu, kernels, rivals, segmentation, tasks, training, whole_networks
+from striate.benchmarks import (
+    attacks,
+    auto_attack,
+    bow,
+    cpu,
+    fooling,
+    gpu,
+    kernels,
+    rivals,
+    segmentation,
+    tasks,
+    training,
+    whole_networks,
+)
 from striate.benchmarks.harness import Part, Row, keep, measure, new_run
 from striate.benchmarks.report import goals_table, render, table
 
@@ -44,7 +57,7 @@ def subjects() -> dict[str, Subject]:
     if not torch.cuda.is_available():
         return {
             "cpu": cpu.parts, "segmentation": segmentation.parts, "training": training.parts, "bow": bow.parts,
-            "fooling": fooling.parts,
+            "fooling": fooling.parts, "attacks": attacks.parts, "auto_attack": auto_attack.parts,
         }  # fmt: skip
     torch.backends.cudnn.benchmark = True
     return {
@@ -52,6 +65,7 @@ def subjects() -> dict[str, Subject]:
         "kernels": kernels.parts,
         "rivals": rivals.parts,
         "networks": whole_networks.parts,
+        "segmentation": segmentation.gpu_parts,
         "tasks": tasks.parts,
     }
 

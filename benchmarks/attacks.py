@@ -1,16 +1,19 @@
 """Attacks beside foolbox's and torchattacks': the same network, pictures and budgets; what they find, and how fast.
 
-`python -m striate.benchmarks.attacks DATA [--pictures N] [--rounds N] [--only WORD] [--keep]`: DATA is a folder with
-mnist/ and cifar10_jpeg/ (or CIFAR-10's binaries under that name). Success is counted twice: on the float pictures, as
-the others count, and on the same pictures rounded to 8 bits.
+`python -m striate.benchmarks.attacks [DATA] [--pictures N] [--rounds N] [--only WORD] [--keep]`: DATA is a folder with
+mnist/ and cifar10_jpeg/ (or CIFAR-10's binaries under that name); left out, what STRIATE_TEST_DATA names, else
+shared/data beside the clone. Success is counted twice: on the float pictures, as the others count, and on the same
+pictures rounded to 8 bits.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,15 +28,18 @@ from striate.adversarial.eight_bits import rounded
 from striate.adversarial.goals import ClassGoal
 from striate.adversarial.problem import Problem
 from striate.adversarial.victims import Attackable, of_classifier
-from striate.benchmarks.harness import Row, keep, measure, new_run
+from striate.benchmarks.harness import FOLDER, Part, Row, keep, measure, new_run
 from striate.core.classifier import Classifier
 from striate.core.datasets.load_classes import load_classes
 from striate.core.images import to_tensor
+from striate.core.weights import WEIGHTS
 
 SUBJECT = "attacks"
 BUDGETS = {"lenet5-mnist": 0.1, "small-cifar10": 4 / 255}
 """Linf; within them some pictures hold out, so that success rates can differ."""
-FOLDERS = {"lenet5-mnist": "mnist", "small-cifar10": "cifar10_jpeg"}
+FOLDERS = {"lenet5-mnist": "mnist", "mnist-robust": "mnist", "small-cifar10": "cifar10_jpeg"}
+PEERS = ("foolbox", "torchattacks")
+PICTURES = 64
 SEARCHES, STEPS, RATE = 4, 50, 0.05
 """Of Carlini and Wagner's attack, for all three."""
 
@@ -77,6 +83,21 @@ class Found(NamedTuple):
     mean_linf: float
 
 
+def data_folder() -> Path:
+    """Return where the tests find real data."""
+    return Path(os.environ.get("STRIATE_TEST_DATA") or FOLDER.parent.parent / "shared" / "data")
+
+
+def why_not(name: str, folder: Path) -> str:
+    """Return why a network cannot be attacked here: its weights, its pictures or the peers are absent; "" if it can."""
+    if name not in WEIGHTS:
+        return f"no weights are called {name}"
+    if not (folder / FOLDERS[name]).is_dir():
+        return f"no pictures in {folder / FOLDERS[name]}; set STRIATE_TEST_DATA"
+    absent = [peer for peer in PEERS if find_spec(peer) is None]
+    return f"pip install {' '.join(absent)}" if absent else ""
+
+
 def load(name: str, folder: Path, count: int) -> Set:
     """Return a shipped classifier and the first pictures of its test set that it names right."""
     classifier = Classifier.from_pretrained(name)
@@ -118,7 +139,7 @@ def cases(data: Set) -> Iterator[tuple[str, str, dict[str, Callable[[], Tensor]]
         "foolbox": partial(foolbox, data, "LinfFastGradientAttack", e),
         "torchattacks": partial(torchattacks, data, "FGSM", eps=e),
     }  # fmt: skip
-    yield "PGD-10, linf", "", {
+    yield "PGD-10, linf", "C9", {
         "striate": partial(ours, data, Pgd(steps=10, step_size=step), e),
         "striate, bfloat16": partial(_in_bf16, data, Pgd(steps=10, step_size=step), e),
         "striate, all steps": partial(ours, data, Pgd(steps=10, step_size=step, early_stop=False), e),
@@ -162,40 +183,51 @@ def judge(data: Set, case: str, candidate: str, pictures: Tensor) -> Found:
     return Found(case, candidate, *shares, float(l2.mean()), float(linf.mean()))
 
 
-def compare(data: Set, run: str, rounds: int, only: str) -> Iterator[tuple[list[Found], list[Row]]]:
-    """Measure every case of a network: what is found, then interleaved times."""
-    for name, goal, candidates in cases(data):
-        case = f"{name}, {data.name}, {len(data.x)} pictures"
-        if only not in case:
+def rows_of(
+    data: Set, case: str, goal: str, candidates: dict[str, Callable[[], Tensor]], run: str, rounds: int
+) -> list[Row]:
+    """Measure a case: print what is found, then interleaved times."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the peers' own
+        torch.manual_seed(0)
+        found = [judge(data, case, one, call()) for one, call in candidates.items()]
+        rows = measure(SUBJECT, case, candidates, baseline="torchattacks", run=run, rounds=rounds, warmup=0, goal=goal)
+    for one, row in zip(found, rows, strict=True):
+        figures = f"{one.success:7.3f} {one.success_8_bits:7.3f} {one.mean_l2:7.4f} {one.mean_linf:7.4f}"
+        print(f"{one.case:58} {one.candidate:20} {figures} {row.median_ms:9.1f}", flush=True)
+    return rows
+
+
+def parts(run: str, rounds: int, folder: Path | None = None, count: int = PICTURES) -> Iterator[Part]:
+    """Name every case of the networks that there are pictures of, with what measures it; say which are left out."""
+    torch.set_num_threads(1)
+    folder = data_folder() if folder is None else folder
+    for network in BUDGETS:
+        reason = why_not(network, folder)
+        if reason:
+            print(f"{SUBJECT}: {network} is left out: {reason}", flush=True)
             continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the peers' own
-            torch.manual_seed(0)
-            found = [judge(data, case, one, call()) for one, call in candidates.items()]
-            baseline = "torchattacks" if "torchattacks" in candidates else "foolbox"
-            rows = measure(SUBJECT, case, candidates, baseline=baseline, run=run, rounds=rounds, warmup=0, goal=goal)
-        yield found, rows
+        data = load(network, folder, count)
+        for name, goal, candidates in cases(data):
+            case = f"{name}, {network}, {len(data.x)} pictures"
+            yield case, partial(rows_of, data, case, goal, candidates, run, min(rounds, 5))
 
 
 def main() -> None:
     """Measure and print; keep the times where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--pictures", type=int, default=PICTURES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="cases whose name holds this word")
     parser.add_argument("--keep", action="store_true", help="append the times to results/attacks.jsonl")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    run = new_run()
     print(f"{'case':58} {'candidate':20} {'fooled':>7} {'8 bits':>7} {'l2':>7} {'linf':>7} {'ms':>9}")
-    for name in FOLDERS:
-        for found, rows in compare(load(name, options.data, options.pictures), run, options.rounds, options.only):
-            for one, row in zip(found, rows, strict=True):
-                figures = f"{one.success:7.3f} {one.success_8_bits:7.3f} {one.mean_l2:7.4f} {one.mean_linf:7.4f}"
-                print(f"{one.case:58} {one.candidate:20} {figures} {row.median_ms:9.1f}", flush=True)
+    for case, part in parts(new_run(), options.rounds, options.data, options.pictures):
+        if options.only in case:
+            found = part()
             if options.keep:
-                keep(rows)
+                keep(found)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Segmentation on the CPU, one thread: predict() beside ONNX Runtime, figures of masks beside torchmetrics.
 
+On a GPU: memory and time of the loss of every pixel, beside torch's.
+
 ONNX Runtime runs the file of `Segmenter.export`'s network between the same two ends: a picture's array in, class ids
 out; padded, converted, cropped, the largest score taken by NumPy, which on its layout takes a third of torch's time.
 """
@@ -15,16 +17,23 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from striate.benchmarks.gpu import agree as agree_on_values
+from striate.benchmarks.gpu import device_clock
 from striate.benchmarks.harness import Differs, Part, Row, measure
 from striate.benchmarks.peers import agree, onnx_runtime
+from striate.benchmarks.whole_networks import peak
+from striate.core import ops
+from striate.core.datasets.mask_files import IGNORE
 from striate.core.datasets.synthetic import blood_smear
 from striate.core.export import export_onnx
 from striate.core.images import resize, to_tensor
 from striate.core.optimize import has_bfloat16, optimize
 from striate.segmentation import Segmenter
 from striate.segmentation.export import Scores
+from striate.segmentation.loss import cross_entropy
 from striate.segmentation.metrics import SegmentationMetric
 
 SUBJECT = "segmentation"
@@ -34,6 +43,9 @@ NAMES = tuple(f"class {i}" for i in range(11))
 # A pixel whose two best scores differ by a rounding has either class. The worst seen: 2e-5 of the pixels in float32.
 SAME_LABELS, SAME_LABELS_BF16 = 0.999, 0.95
 MEGAPIXELS = 8  # masks
+LOSS_SHAPES = ((16, 11, 360, 480), (4, 19, 512, 1024))  # batches of CamVid and of Cityscapes
+MOST_MEMORY = 0.5
+"""Share of torch's memory that is aimed at for the loss of every pixel."""
 
 
 def segmenter(precision: str, picture: np.ndarray) -> Segmenter:
@@ -175,8 +187,61 @@ def metric_rows(run: str, rounds: int) -> list[Row]:
     )
 
 
+def loss_inputs(shape: tuple[int, int, int, int], dtype: torch.dtype, device: str) -> tuple[Tensor, Tensor]:
+    """Draw scores (N, K, H, W) in channels_last, as networks give them, and class numbers, 2 % of them ignored."""
+    generator = torch.Generator().manual_seed(0)
+    n, classes, height, width = shape
+    scores = torch.randn(n, height, width, classes, generator=generator).permute(0, 3, 1, 2).to(device, dtype)
+    target = torch.randint(classes, (n, height, width), generator=generator, dtype=torch.uint8)
+    target[torch.rand(target.shape, generator=generator) < 0.02] = IGNORE
+    return scores.requires_grad_(), target.to(device)
+
+
+def torchs_loss(scores: Tensor, target: Tensor) -> Tensor:
+    """Return torch's loss of every pixel, as autocast computes it: in float32."""
+    return F.cross_entropy(scores.float(), target.long(), ignore_index=IGNORE)
+
+
+def loss_step(loss: Callable[[Tensor, Tensor], Tensor], switch: str, *inputs: Tensor) -> Callable[[], Tensor]:
+    """Return a call that takes a loss and the gradient of its scores, and gives the latter."""
+
+    def call() -> Tensor:
+        with ops.kernels(switch):
+            return torch.autograd.grad(loss(*inputs), inputs[0])[0]
+
+    return call
+
+
+def loss_rows(shape: tuple[int, int, int, int], dtype: torch.dtype, run: str, rounds: int) -> list[Row]:
+    """Measure the memory of a training step's loss at its peak, scores and gradient included, and its time."""
+    before = torch.cuda.memory_allocated() / 2**20
+    inputs = loss_inputs(shape, dtype, "cuda")
+    calls = {
+        "striate": loss_step(cross_entropy, "triton", *inputs),
+        "torch": loss_step(torchs_loss, "torch", *inputs),
+    }
+    # A gradient in bfloat16 is rounded by 2^-9 of itself, and the probabilities' own errors come on top.
+    agree_on_values("striate", calls["striate"](), calls["torch"](), 1e-2 if dtype == torch.bfloat16 else 1e-4)
+    peaks = {name: peak(call) - before for name, call in calls.items()}
+    kind = str(dtype).removeprefix("torch.")
+    share = peaks["striate"] / peaks["torch"]
+    print(f"loss of every pixel, {kind}: {share:.0%} of torch's memory, aimed at {MOST_MEMORY:.0%}", flush=True)
+    return measure(
+        SUBJECT, f"loss of every pixel, {'x'.join(map(str, shape))}, {kind}, forward and backward", calls,
+        baseline="torch", run=run, device="cuda", rounds=rounds, clock=device_clock, operation="cross_entropy",
+        peaks=peaks,
+    )  # fmt: skip
+
+
+def gpu_parts(run: str, rounds: int) -> Iterator[Part]:
+    """Name every case that needs a GPU with what checks and measures it."""
+    for shape in LOSS_SHAPES:
+        for dtype in (torch.float32, torch.bfloat16):
+            yield f"loss, {shape}, {dtype}", partial(loss_rows, shape, dtype, run, rounds)
+
+
 def parts(run: str, rounds: int) -> Iterator[Part]:
-    """Name every case with what checks and times it."""
+    """Name every case for a CPU with what checks and times it."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     yield "predict", partial(predict_rows, run, rounds)

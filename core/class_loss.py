@@ -20,9 +20,14 @@ class Adversary(Protocol):
     """Changes pictures so as to fool the network that learns from them; `adversarial.AdversarialTraining` is one."""
 
     def __call__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, cross_entropy: Callable[[Tensor, Tensor], Tensor]
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        cross_entropy: Callable[[Tensor, Tensor], Tensor],
+        epoch: int,
     ) -> dict[str, Tensor]:
-        """Return the terms of the loss of pictures (N, C, H, W) in [0, 1] with labels (N,)."""
+        """Return the terms of the loss of pictures (N, C, H, W) in [0, 1] with labels (N,); epochs count from 0."""
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -66,7 +71,11 @@ class ClassLoss:
         images, labels = self._changed(batch), batch["labels"]
         weights = None if self.weights is None else self.weights.to(images.device)
         if self.adversary is not None:
-            terms = self.adversary(model, images, labels, lambda x, y: self._cross_entropy(x, y, weights))
+
+            def cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:
+                return self._cross_entropy(scores, truth, weights)
+
+            terms = self.adversary(model, images, labels, cross_entropy, batch["epoch"])
         else:
             terms = {"class": self._class_loss(model, images, labels, weights, batch)}
         if self.l1:

@@ -14,6 +14,7 @@ from torch import Tensor
 from .checks import ImageError
 from .datasets.class_folders import check_unreadable
 from .datasets.classes import ClassDataset
+from .datasets.labels import UNREADABLE
 from .images import resize
 
 CACHE_BYTES = 2 * 1024**3
@@ -104,7 +105,7 @@ class ClassPictures:
             try:
                 self._read(i)
             except ImageError as error:
-                bad.append(f"unreadable, left out: {error.got}")
+                bad.append(f"{UNREADABLE}: {error.got}")
                 continue
             if i in self.cache:
                 cache[len(good)] = self.cache[i]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..core.checks import UsageError, fraction
 from ..core.images import check_image
+from .class_colours import GOLDEN
 from .instances import Instances
-from .overlay import GOLDEN
 
 HUES = 64
 """Colours before they repeat: neighbours in number, which are neighbours in the picture, never share one."""

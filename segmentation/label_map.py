@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from ..core.checks import UsageError, unknown
 from ..core.datasets.mask_files import Colour, save_mask
 from ..core.datasets.run_lengths import encode_runs
+from .class_colours import class_colours
 from .metrics import BACKGROUND
 from .outlines import Outline, outlines
-from .overlay import class_colours, class_counts, overlay
+from .overlay import class_counts, overlay
 
 SCHEMA_VERSION = 1
 
@@ -30,7 +31,7 @@ class LabelMap:
     Attributes:
         labels: uint8 (H, W), class ids.
         names: Names of all classes the model knows.
-        colours: RGB of the classes; empty takes `overlay.class_colours`.
+        colours: RGB of the classes; empty takes `class_colours.class_colours`.
         probabilities: (classes, H, W), float32, or float16 where the picture was cut into tiles; None unless asked for.
         source: Where the picture came from, if it had a name.
         speed: Milliseconds by step: "load", "network".
@@ -54,7 +55,7 @@ class LabelMap:
         if int(labels.max()) >= count:
             raise UsageError(f"class ids from 0 to {count - 1}", f"{labels.max()}", "pass all names, in order")
         if not self.colours:
-            object.__setattr__(self, "colours", class_colours(count))
+            object.__setattr__(self, "colours", class_colours(self.names))
         if len(self.colours) != count:
             got = f"{len(self.colours)} colours and {count} names"
             raise UsageError("a colour for every class", got, "give each one, or none at all")

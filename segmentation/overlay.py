@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,23 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..core.checks import UsageError, fraction
 from ..core.datasets.mask_files import Colour
-from ..core.draw import PALETTE
 from ..core.images import check_image
 
 BAND = 256
 """Rows worked on at once: float32 of a whole picture would be twelve times its labels."""
-
-GOLDEN = 0.618034
-"""Hues a golden section apart keep their distance however many there are."""
-
-
-def class_colours(count: int) -> tuple[Colour, ...]:
-    """Return colours of classes: those of `core.draw`, which stay apart under colour blindness, then hues in turn."""
-    more = [
-        colorsys.hsv_to_rgb(GOLDEN * i % 1, (0.9, 0.55)[i % 2], (0.95, 0.6, 0.8)[i % 3])
-        for i in range(count - len(PALETTE))
-    ]
-    return (*PALETTE, *((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in more))[:count]
 
 
 def class_counts(labels: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:

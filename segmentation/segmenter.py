@@ -46,7 +46,7 @@ class Segmenter(Estimator):
         image_size: (height, width) of the parts that training cuts out of pictures, multiples of 32.
         mean: Of each channel, subtracted from pictures in [0, 1]; None takes the training pictures'.
         std: Of each channel, divided by; None likewise.
-        colours: RGB of the classes in drawings; None takes `overlay.class_colours`.
+        colours: RGB of the classes in drawings; None takes `class_colours.class_colours`.
         whole_pixels: Pictures of more pixels are predicted in tiles.
         tile: Side of a tile, from 64 pixels, rounded up to a multiple of the network's stride.
         overlap: Of neighbouring tiles, likewise; three eighths of it are rim, see `tiling`.

@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import DataError, ImageError
 from ..images import SUFFIXES, image_size
 from .classes import ClassDataset
-from .labels import check_names
+from .labels import UNREADABLE, check_names
 
 SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 MOST_UNREADABLE = 0.05
@@ -95,5 +95,5 @@ def _pictures(folder: Path) -> tuple[list[Path], list[str]]:
             image_size(path)
             good.append(path)
         except ImageError as error:
-            bad.append(f"unreadable, left out: {error.got}")
+            bad.append(f"{UNREADABLE}: {error.got}")
     return good, bad

@@ -11,6 +11,7 @@ from ..images import load_image
 from .boxes import BoxDataset
 from .classes import ClassDataset
 from .findings import Finding, Looked, copies, digests, finding
+from .labels import UNREADABLE
 from .load import list_splits, load_boxes, recognise
 from .load_classes import list_class_splits, load_classes
 from .load_masks import mask_format
@@ -78,7 +79,7 @@ def _boxes(root: Path, splits: list[str], on_progress: Callable[[int, int], None
         except StriateError as error:
             findings.append(Finding("error", "cannot be read", f"split {split!r}: {error}"))
             continue
-        findings += [Finding("note", "label", line) for line in sets[split].report]
+        findings += _told("label", sets[split].report)
     total, done = sum(map(len, sets.values())), 0
     for split, dataset in sets.items():
         for sample in dataset:
@@ -93,6 +94,13 @@ def _boxes(root: Path, splits: list[str], on_progress: Callable[[int, int], None
     return [*findings, *copies(seen)]
 
 
+def _told(kind: str, report: list[str]) -> list[Finding]:
+    """Make findings of what a reader reports: notes, but of files that cannot be read."""
+    return [
+        Finding("error", "unreadable", line) if UNREADABLE in line else Finding("note", kind, line) for line in report
+    ]
+
+
 def _look(dataset: ClassDataset, split: str, index: int) -> Looked:
     image = dataset.image(index)
     grey = bool((image == image[..., :1]).all())
@@ -102,7 +110,7 @@ def _look(dataset: ClassDataset, split: str, index: int) -> Looked:
 
 def _counts(split: str, dataset: ClassDataset) -> list[Finding]:
     counts = dataset.counts()
-    findings = [Finding("note", "left out", line) for line in dataset.report]
+    findings = _told("left out", dataset.report)
     few = [f"{name} ({count})" for name, count in counts.items() if count < FEWEST]
     if few:
         text = f"{split}: fewer than {FEWEST} pictures of {', '.join(few)}"

@@ -13,6 +13,8 @@ from ..checks import DataError, ImageError, UsageError
 from ..images import image_size
 from .boxes import BoxDataset, BoxSample
 
+UNREADABLE = "unreadable, left out"
+"""What the report says of a picture that cannot be read; a doctor takes it for an error, and the rest for notes."""
 BAD_LABEL_POLICIES = ("error", "drop_box", "drop_image")
 # Pixels by which a box may reach outside without a word: six decimals of a normalised coordinate lose 0.005 pixel on a
 # side of 10,000.
@@ -155,7 +157,7 @@ class _Checker:
         except ImageError as error:
             if self.policy == "error":
                 raise DataError("pictures that can be read", f"{name}: {error.got}", error.fix) from error
-            self.report.append(f"{name}: {error.got}: picture dropped")
+            self.report.append(f"{name}: {UNREADABLE}: {error.got}")
             return None
         if record.size is not None and min(record.size) > 0 and record.size != (height, width):
             stated = f"{record.size[1]}x{record.size[0]}"

@@ -18,6 +18,7 @@ from .mobilenet import MobileNet, MobileNetV2
 from .resnet import ResNet
 from .small import Mlp, SmallNet
 from .squeezenet import SqueezeNet
+from .strided import StridedNet
 from .summary import Summary, summarize
 from .vgg import Vgg
 
@@ -56,6 +57,7 @@ MODELS: dict[str, Model] = {
     "linear": Model(partial(Mlp, hidden=()), 28, 1, 1.0, sized=True),
     "mlp": Model(Mlp, 28, 1, 1.0, sized=True),
     "small": Model(SmallNet, 32, 3, 1.0),
+    "strided": Model(StridedNet, 28, 1, 1.0, sized=True),
     "alexnet": Model(AlexNet),
     "alexnet-2012": Model(AlexNet2012, 227, 3, 227 / 256),
     **{f"vgg{depth}": Model(partial(Vgg, depth)) for depth in (11, 13, 16, 19)},

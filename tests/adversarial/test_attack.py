@@ -23,6 +23,7 @@ QUICK = {
     "deepfool": {"steps": 10},
     "carlini-wagner": {"steps": 20, "searches": 3},
     "szegedy": {"steps": 8, "searches": 5},
+    "fab": {"steps": 8, "classes": 2},
     "square": {"queries": 40},
     "hopskipjump": {"steps": 3, "samples": 20},
     "one-pixel": {"pixels": 4, "population": 20, "generations": 5},
@@ -70,6 +71,8 @@ def test_a_picture_alone_is_attacked_as_in_a_batch(name: str, small: Attackable,
     # Sums in another order change floats in the last bit, and a rounding to 8 bits with it now and then.
     assert (apart > 1).mean() < 0.01
     assert together[1].success == alone.success
+    if name != "szegedy":  # it ends where values hardly fall, which the last bit of a sum decides; see test_szegedy.py
+        assert (together[1].queries, together[1].gradients) == (alone.queries, alone.gradients)
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -8,7 +8,7 @@ from torch import nn
 from striate.adversarial import Attackable, BlackBox, HopSkipJump, Noise, Pgd
 from striate.adversarial.defended import Defended, bit_depth, blur, jpeg
 from striate.adversarial.honesty import check_gradients, zero_gradients
-from striate.adversarial.transfer import jpeg_survival, surviving, transfer
+from striate.adversarial.transfer import jpeg_survival, surviving, transfer_matrix, transferred
 from striate.core.checks import DataError, ModelError, UsageError
 from striate.core.images import to_tensor
 from striate.tests.adversarial.stand_ins import NAMES, Set, pictures
@@ -95,32 +95,48 @@ def test_a_transfer_matrix_has_those_attacked_as_rows(small: Attackable, images)
         scores, seen, check, probabilities = small.scores, small.seen, small.check, small.probabilities
 
     models = {"cnn": Network(small.probabilities), "bow": box}
-    found = transfer(models, images, labels, {"cnn": Pgd(steps=10)}, epsilon=0.1)
+    found = transfer_matrix(models, images, labels, {"cnn": Pgd(steps=10)}, epsilon=0.1)
     assert (found.rows, found.columns) == (("cnn",), ("cnn", "bow"))
     alone = Pgd(steps=10).run(small, images, labels, epsilons=0.1)
     assert found.fooled[0, 0] == pytest.approx(alone.success_rate)
     assert found.counts[0, 0] == 6
     assert found.to_dict()["fooled"][0][0] == found.fooled[0, 0]
-    both = transfer(models, images, labels, {"cnn": Pgd(steps=5), "bow": HopSkipJump(steps=1, samples=5)})
+    both = transfer_matrix(models, images, labels, {"cnn": Pgd(steps=5), "bow": HopSkipJump(steps=1, samples=5)})
     assert both.fooled.shape == (2, 2)
     with pytest.raises(UsageError, match="at least one model; got none"):
-        transfer({}, images, labels, Pgd())
+        transfer_matrix({}, images, labels, Pgd())
     with pytest.raises(UsageError, match="model to be one of cnn, bow; got 'cn'"):
-        transfer(models, images, labels, {"cn": Pgd()})
+        transfer_matrix(models, images, labels, {"cn": Pgd()})
     with pytest.raises(DataError, match="models of the same classes; got cnn: 4 classes, x: 2 classes"):
-        transfer({"cnn": models["cnn"], "x": Asked(None, ("a", "b"))}, images, labels, Pgd())
+        transfer_matrix({"cnn": models["cnn"], "x": Asked(None, ("a", "b"))}, images, labels, Pgd())
 
 
 def test_labels_may_be_numbers_and_models_networks(small: Attackable, images) -> None:
     ids = small.probabilities(images).argmax(1)
     by_name, by_number = (
-        transfer({"cnn": small}, images, labels, Pgd(steps=5), epsilon=0.1) for labels in ([NAMES[i] for i in ids], ids)
+        transfer_matrix({"cnn": small}, images, labels, Pgd(steps=5), epsilon=0.1)
+        for labels in ([NAMES[i] for i in ids], ids)
     )
     assert by_number.fooled[0, 0] == by_name.fooled[0, 0] > 0
     assert by_number.counts[0, 0] == 6
     assert set(jpeg_survival(Pgd(steps=5).run(small, images, epsilons=0.1), small, (90,))) == {90}
     with pytest.raises(UsageError, match="labels as names or numbers 0 to 3; got 7"):
-        transfer({"cnn": small}, images[:1], [7], Pgd())
+        transfer_matrix({"cnn": small}, images[:1], [7], Pgd())
+
+
+def test_results_that_are_there_need_no_second_attack(small: Attackable, images) -> None:
+    other = Attackable(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4)).eval(), NAMES)
+    models, labels = {"one": small, "two": other}, [NAMES[i] for i in small.probabilities(images).argmax(1)]
+    attack = Pgd(steps=5)
+    made = {name: attack.run(model, images, labels, epsilons=0.1) for name, model in models.items()}
+    found, anew = transferred(models, made), transfer_matrix(models, images, labels, attack, epsilon=0.1)
+    np.testing.assert_array_equal(found.fooled, anew.fooled)
+    np.testing.assert_array_equal(found.counts, anew.counts)
+    for wrong in (made["two"][:3], attack.run(other, images[::-1], labels[::-1], epsilons=0.1)):
+        with pytest.raises(UsageError, match="results about the same pictures; got others for 'two'"):
+            transferred(models, {**made, "two": wrong})
+    with pytest.raises(UsageError, match="model to be one of one, two; got 'three'"):
+        transferred(models, {"three": made["one"]})
 
 
 def test_an_honest_network_shows_no_masking(small: Attackable, images) -> None:

@@ -10,7 +10,7 @@ from striate.adversarial.geometry import CanvasGeometry, PaddedGeometry
 from striate.adversarial.maps import MapVictim, appear, attack_maps, class_maps, flip, vanish
 from striate.core.checks import ModelError, UsageError
 from striate.core.datasets.smear import blood_smear
-from striate.core.images import resize
+from striate.core.images import resize, to_tensor
 from striate.detection import Detector
 from striate.detection.data import canvas_for
 from striate.segmentation import Segmenter
@@ -82,6 +82,61 @@ def test_cells_appear_where_nothing_is(detector: Detector) -> None:
 
     found = attack_maps(victim, plain, appear(1, 0.5), shows, attack=Pgd(steps=30), epsilon=16 / 255)
     assert found.success
+
+
+def test_one_more_cell_appears_beside_those_that_are_there(detector: Detector, smear: np.ndarray) -> None:
+    victim = victim_of(detector, smear)
+    with torch.no_grad():
+        now = victim.scores(to_tensor(smear))
+    white = detector.names.index("WBC")
+    before = int((detector.predict(smear).class_ids == white).sum())
+    assert before == 1
+    goal = appear(white, detector.confidence, beside=now)
+    assert not goal.met(now)
+    assert appear(white, detector.confidence).met(now)  # as long as what is there counts
+
+    def more(image: np.ndarray) -> bool:
+        return int((detector.predict(image).class_ids == white).sum()) > before
+
+    attack = Pgd(steps=20, random_start=False)
+    assert attack_maps(victim, smear, goal, more, attack=attack, epsilon=16 / 255).success
+
+
+def test_cells_that_see_an_object_and_their_neighbours_are_not_free() -> None:
+    coarse, fine = torch.full((1, 2, 2, 2), -3.0), torch.full((1, 2, 4, 4), -3.0)
+    fine[0, 1, 0, 0] = 3.0
+    goal = appear(1, 0.5, beside=[coarse, fine])
+    near, far = fine.clone(), fine.clone()
+    near[0, 1, 1, 1] = far[0, 1, 3, 3] = 3.0  # the corner's neighbour, and the other corner
+    assert not goal.met([coarse, near])
+    assert goal.met([coarse, far])
+    top_left, bottom_right = coarse.clone(), coarse.clone()
+    top_left[0, 1, 0, 0] = bottom_right[0, 1, 1, 1] = 3.0
+    assert not goal.met([top_left, fine])
+    assert goal.met([bottom_right, fine])
+    gone = torch.full_like(fine, -3.0)
+    assert goal.loss([coarse, fine]) - goal.loss([coarse, gone]) == 4  # from -3 to the margin, 1: what is there is held
+    full = torch.full_like(fine, 3.0)
+    with pytest.raises(UsageError, match="room for 1 cells that see a new object; got 0 cells that see none yet"):
+        appear(1, 0.5, beside=[coarse, full])
+
+
+def test_a_model_that_says_otherwise_gets_all_steps(detector: Detector, smear: np.ndarray) -> None:
+    victim, goal, asked = victim_of(detector, smear), vanish(detector.confidence), []
+
+    def stubborn(image: np.ndarray) -> bool:
+        asked.append(image)
+        return len(asked) > 2  # not of the picture as it is, nor of the first that was found
+
+    found = attack_maps(victim, smear, goal, stubborn, attack=Pgd(steps=6, random_start=False), epsilon=16 / 255)
+    assert found.success
+    assert len(asked) == 3
+    once = attack_maps(
+        victim, smear, goal, lambda image: not np.array_equal(image, smear),
+        attack=Pgd(steps=6, random_start=False), epsilon=16 / 255,
+    )  # fmt: skip
+    assert once.gradients < 6
+    assert found.gradients == once.gradients + 6
 
 
 def test_a_mask_flips_inside_a_box_only() -> None:

@@ -1,6 +1,7 @@
 """Learning from attacked pictures: the search, both losses, and what comes of it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from striate.adversarial.training import AdversarialTraining, divergence
+from striate.adversarial.training import AdversarialTraining, adversary_named, divergence
 from striate.core.checks import TrainingError, UsageError
 from striate.core.classifier import Classifier
 from striate.core.datasets.classes import ClassDataset, from_arrays
+from striate.core.datasets.load_classes import load_classes
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -57,6 +59,52 @@ def test_one_step_is_the_fast_method_by_hand() -> None:
     assert start.grad is not None
     expected = (start.detach() + 0.125 * start.grad.sign() - images).clamp(-0.1, 0.1) + images
     torch.testing.assert_close(found, expected.clamp(0, 1))
+
+
+def test_trades_starts_beside_the_picture_as_its_algorithm_1_does() -> None:
+    net, (images, labels) = network(), batch()
+    torch.manual_seed(5)
+    found = AdversarialTraining(0.1, steps=1, method="trades").perturb(net, images, labels)
+    torch.manual_seed(5)
+    start = (images + 0.001 * torch.randn_like(images)).clamp(0, 1).requires_grad_(True)
+    loss = nn.KLDivLoss(reduction="batchmean")(F.log_softmax(net.eval()(start), 1), F.softmax(net(images), 1))
+    loss.backward()
+    assert start.grad is not None
+    expected = (start.detach() + 0.125 * start.grad.sign() - images).clamp(-0.1, 0.1) + images
+    torch.testing.assert_close(found, expected.clamp(0, 1))
+
+
+def test_the_ramp_reaches_the_whole_epsilon_after_its_epochs() -> None:
+    training = AdversarialTraining(0.3, steps=4, step_size=0.15, ramp_epochs=2)
+    reached = [training.at_epoch(epoch) for epoch in range(4)]
+    assert [one.epsilon for one in reached] == pytest.approx([0.1, 0.2, 0.3, 0.3])
+    assert [one.step_size_ for one in reached] == pytest.approx([0.05, 0.1, 0.15, 0.15])
+
+
+def test_a_training_climbs_its_ramp(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    perturb = AdversarialTraining.perturb
+
+    def noted(self: AdversarialTraining, *batch: Any) -> torch.Tensor:
+        seen.append(self.epsilon)
+        return perturb(self, *batch)
+
+    monkeypatch.setattr(AdversarialTraining, "perturb", noted)
+    ramp = AdversarialTraining(0.2, steps=1, ramp_epochs=1)
+    Classifier(network="lenet5").fit(bars(), epochs=3, batch_size=80, adversary=ramp, device="cpu", seed=0)
+    assert seen == [0.1, 0.1, 0.2, 0.2, 0.2, 0.2]
+
+
+def test_the_search_computes_no_gradient_of_a_weight() -> None:
+    net, (images, labels) = network(), batch()
+    asked: list[str] = []
+    for name, parameter in net.named_parameters():
+        parameter.register_hook(lambda gradient, name=name: asked.append(name))
+    training = AdversarialTraining(0.1, steps=2)
+    training.perturb(net, images, labels)
+    assert asked == []
+    training(net, images, labels, F.cross_entropy)["robust"].backward()
+    assert asked
 
 
 def test_both_losses_are_the_papers() -> None:
@@ -107,6 +155,21 @@ def test_a_classifier_that_learns_from_attacks_withstands_them() -> None:
     assert shares["pgd"] > 0.75 > 0.55 > shares["plain"], shares
 
 
+def test_the_shipped_robust_reader_withstands_what_fools_the_plain_one(shared_data: Path) -> None:
+    data = load_classes(shared_data / "mnist", "test").subset(np.arange(60))
+    images = torch.from_numpy(np.stack([data.image(i)[..., :1] for i in range(60)])).permute(0, 3, 1, 2) / 255
+    right = {}
+    for name in ("lenet5-mnist", "mnist-robust"):
+        net = Classifier.from_pretrained(name).network_
+        assert net is not None
+        labels = net(images).argmax(1)
+        torch.manual_seed(0)
+        found = AdversarialTraining(0.3, steps=20, step_size=0.05).perturb(net, images, labels)
+        right[name] = (net(found).argmax(1) == labels).float().mean().item()
+    assert right["lenet5-mnist"] < 0.1
+    assert right["mnist-robust"] > 0.9
+
+
 def test_a_training_goes_on_with_the_same_adversary_only(tmp_path: Path) -> None:
     data, options = bars(), {"epochs": 1, "batch_size": 40, "run_dir": tmp_path, "seed": 0}
     Classifier(network="lenet5").fit(data, adversary=AdversarialTraining(0.1, steps=1), **options)
@@ -119,16 +182,42 @@ def test_a_training_goes_on_with_the_same_adversary_only(tmp_path: Path) -> None
     [
         ({"epsilon": 8}, "epsilon above 0, up to 1"),
         ({"epsilon": 0}, "epsilon above 0, up to 1"),
-        ({"epsilon": 0.1, "steps": 0}, "whole number of steps"),
-        ({"epsilon": 0.1, "steps": 2.5}, "whole number of steps"),
-        ({"epsilon": 0.1, "step_size": 0}, "step_size above 0"),
-        ({"epsilon": 0.1, "beta": float("nan")}, "beta above 0"),
+        ({"epsilon": "0.3"}, "epsilon above 0, up to 1"),
+        ({"epsilon": 0.1, "steps": 0}, "steps to be a whole number"),
+        ({"epsilon": 0.1, "steps": 2.5}, "steps to be a whole number"),
+        ({"epsilon": 0.1, "step_size": 0}, "step_size to be a positive number"),
+        ({"epsilon": 0.1, "beta": float("nan")}, "beta to be a positive number"),
         ({"epsilon": 0.1, "method": "trade"}, "trades"),
+        ({"epsilon": 0.1, "ramp_epochs": -1}, "ramp_epochs to be a whole number, 0 or more"),
     ],
 )
 def test_numbers_out_of_range_are_refused(keywords: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         AdversarialTraining(**keywords)  # type: ignore[arg-type]
+
+
+def test_words_make_the_adversary_that_they_say() -> None:
+    assert adversary_named("pgd,epsilon=0.3,steps=4,step_size=0.15,ramp_epochs=2") == AdversarialTraining(
+        0.3, steps=4, step_size=0.15, ramp_epochs=2
+    )
+    assert adversary_named("trades,epsilon=8/255,beta=4") == AdversarialTraining(8 / 255, method="trades", beta=4)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("pdg,epsilon=0.3", "did you mean 'pgd'"),
+        ("pgd,eps=0.3", "did you mean 'steps'|did you mean 'epsilon'"),
+        ("pgd,epsilon=much", "a number for epsilon; got 'much'; write pgd,epsilon=8/255"),
+        ("pgd,epsilon=1/0", "a number for epsilon; got '1/0'"),
+        ("pgd,epsilon=0.3,steps=2.5", "a number for steps"),
+        ("trades", "an adversary with an epsilon; got 'trades'; write trades,epsilon=8/255"),
+        ("pgd,epsilon=8", "epsilon above 0, up to 1"),
+    ],
+)
+def test_words_that_make_none_are_refused(words: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        adversary_named(words)
 
 
 def test_mixed_pictures_have_no_label_to_lead_away_from() -> None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from striate.adversarial import ATTACKS
+from striate.adversarial import ATTACKS, Attack, Pgd
 from striate.apps.cli import main
 from striate.core.checks import DataError
 from striate.core.classifier import Classifier
@@ -142,6 +142,25 @@ def test_every_attack_has_its_curve(name: str, trained, tmp_path: Path, capsys: 
     if ATTACKS[name].minimal:  # 0.2 in L2 would be no more than 0.004 of each value, and nobody fooled
         assert curve["points"][-1]["success_rate"] > 0
     json.loads((tmp_path / "r" / "robustness.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_no_attack_is_run_again_for_transfers_and_jpeg(
+    trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, paths = trained
+    ran: list[list[float]] = []
+
+    def counted(attack: Pgd, *given, epsilons: list[float], **keywords):
+        ran.append(epsilons)
+        return Attack.run(attack, *given, epsilons=epsilons, **keywords)
+
+    monkeypatch.setattr(Pgd, "run", counted)
+    words = ["robustness", str(data), *(part for path in paths for part in ("-w", str(path))), "--epsilons", "0.2,0.1"]
+    words += ["--count", "3", "--split", "train", "-o", "steps=2", "--no-checks", "--out", str(tmp_path / "r")]
+    found = said([*words, "--transfers", "--jpeg"], capsys)
+    assert ran == [[0.1, 0.2]] * 2
+    for row, curve in enumerate(found["curves"]):
+        assert found["transfer"]["fooled"][row][row] == pytest.approx(curve["points"][-1]["success_rate"], nan_ok=True)
 
 
 def test_gradients_are_checked_in_the_attacks_distance(

@@ -10,6 +10,7 @@ import pytest
 from striate.apps import cli_bow
 from striate.apps.cli import main
 from striate.bow_baseline import BowClassifier
+from striate.bow_baseline.bow_parts import DECIDERS
 from striate.bow_baseline.descriptors import DenseSift
 from striate.core.images import load_image, save_image
 from striate.tests.core.test_classifier import stripes
@@ -104,6 +105,9 @@ def test_explain(weights: str, folders: Path, tmp_path: Path, capsys: pytest.Cap
     assert f"{picture}: down: score" in said
     assert "words that say most" in said
     expected = BowClassifier.load(weights).explain(picture)
+    assert "score: decision value of the class's SVM, above 0 for the class" in said
+    assert f"{expected.base:.3f} without any word" in said
+    assert cli_bow.SCORES.keys() == DECIDERS.keys()
     np.testing.assert_array_equal(load_image(tmp_path / "heat.png"), expected.draw_on(load_image(picture)))
     more = ["--label", "across", "--words", str(tmp_path / "words.png"), "--json"]
     assert main([*words, *more]) == 0

@@ -28,7 +28,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "one"
-    words = ["classify", "train", str(folders), "--out", str(run), "--network", "lenet5", "--epochs", "12"]
+    words = ["classify", "train", str(folders), "--out", str(run), "--network", "lenet5", "--epochs", "6"]
     assert main([*words, "--batch-size", "8", "--device", "cpu", "--json"]) == 0
     return run
 
@@ -73,17 +73,21 @@ def test_resume_and_other_faults(run: Path, folders: Path, capsys: pytest.Captur
     assert main(words) == 2
     assert "a training in" in capsys.readouterr().err
     assert main([*words, "--resume", "--json"]) == 0  # it is done, and says so again
-    assert json.loads(capsys.readouterr().out)["epochs"] == 12
+    assert json.loads(capsys.readouterr().out)["epochs"] == 6
     for more, said in (
         (["--weights", str(run / "best.safetensors"), "--network", "mlp"], "drop --network"),
         (["--network", "lenet9"], "did you mean 'lenet5'"),
         (["--mean", "a,b"], "write --mean 0.5,0.5,0.5"),
         (["--network", "lenet5", "--widths", "8,8"], "options of 'lenet5'"),
         (["--network", "lenet5", "--dropout", "0.5", "--epochs", "0"], "epochs to be a positive number"),
+        (["--epochs", "-3"], "-3   to do     pass epochs above 0"),
+        (["--augmentation", "objcts"], "did you mean 'objects'"),
+        (["--monitor", "top2"], "did you mean 'top"),
+        (["--train-layers", "99"], "layers"),
     ):
         assert main(["classify", "train", str(folders), "--out", str(run / "new"), *more]) == 2
         assert said in capsys.readouterr().err.replace("\n", " ")
-        assert not (run / "new" / "state.safetensors").exists()
+        assert not (run / "new").exists()
 
 
 def test_a_share_of_the_pictures_as_validation(folders: Path, tmp_path: Path, capsys) -> None:

@@ -148,6 +148,7 @@ def test_train_never_writes_over_a_training(striate: Run, tmp_path: Path) -> Non
         pytest.param(["--size", "huge"], 2, "one of n, s", id="unknown size"),
         pytest.param(["--optimizer", "adam2"], 2, "did you mean 'adam", id="unknown optimizer"),
         pytest.param(["--epochs", "0"], 2, "pass epochs above 0", id="no epochs"),
+        pytest.param(["--mosaic", "2"], 2, "mosaic", id="no probability"),
         pytest.param(["--split", "tset"], 3, "tset", id="missing split"),
     ],
 )
@@ -165,7 +166,7 @@ def test_train_refuses(
     ran = striate("detect", "train", shapes, *(a.format(tiny=tiny) for a in arguments))
     assert (ran.code, ran.out) == (code, "")
     assert words in " ".join(ran.err.split())
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert list(tmp_path.iterdir()) == [], "a refused training leaves nothing behind"
 
 
 def test_runs_are_numbered(striate: Run, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,12 +206,21 @@ def test_bar_shows_the_figures_of_each_epoch(capsys: pytest.CaptureFixture[str])
     assert epoch_line(Progress(2, 3, 1, 1, {}, {"map": 0.5}, seconds=1)) == "epoch 2/3  map 0.5  0:00:01"
 
 
-def test_export_is_the_detector(striate: Run, tiny: Path, tmp_path: Path) -> None:
+def test_export_is_the_detector(striate: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime", reason="needs the `export` extra")
     out = tmp_path / "tiny.onnx"
     shown = striate("detect", "export", out, "--weights", tiny, "--pictures", "48x64", "--json").json
     assert (shown["file"], out.is_file(), 0 <= shown["difference"] < 1e-3) == (str(out), True, True)
-    assert striate("detect", "export", out, "--weights", tiny).out == f"{out}\n"
+    sizes: list[tuple[int, int] | None] = []
+
+    def export(self: Detector, path: Path, size: tuple[int, int] | None) -> float:
+        sizes.append(size)
+        return 2.5e-6
+
+    monkeypatch.setattr(Detector, "export", export)
+    ran = striate("detect", "export", out, "--weights", tiny)
+    assert (ran.out, "on 16 pictures: 2.5e-06" in " ".join(ran.err.split())) == (f"{out}\n", True)
+    assert sizes == [None]
 
 
 def test_val_refuses_weights_for_other_classes(striate: Run, shapes: Path, tiny: Path) -> None:

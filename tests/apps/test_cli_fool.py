@@ -71,6 +71,11 @@ def test_an_interrupted_evolution_says_how_to_go_on(
     assert (tmp_path / "out" / "state.safetensors").is_file()
 
 
+def test_a_goal_of_one_never_ends_an_evolution() -> None:
+    assert cli_fool._made({"goal": 1.0, "size": "8"}) == {"goal": None, "size": (8, 8)}
+    assert cli_fool._made({"goal": 0.9}) == {"goal": 0.9}
+
+
 def test_ascend_two_models_at_once(striate: Striate, tmp_path: Path) -> None:
     other = Classifier.from_pretrained("lenet5-mnist")
     other.views = "flip"  # the same network, which looks at the mirror image too

@@ -6,10 +6,12 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import torch
 
 from striate.benchmarks import segmentation
 from striate.benchmarks.goals import GOALS
 from striate.benchmarks.harness import Differs
+from striate.segmentation.loss import cross_entropy
 from striate.segmentation.metrics import confusion_matrix
 
 
@@ -66,3 +68,26 @@ def test_labels_are_compared_before_they_are_timed() -> None:
     segmentation.same_labels("striate, bfloat16", other, labels)
     with pytest.raises(Differs, match="one class everywhere"):
         segmentation.same_labels("striate", labels * 0, labels * 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_both_losses_have_the_gradient_that_is_compared(dtype: torch.dtype) -> None:
+    scores, target = segmentation.loss_inputs((2, 5, 12, 8), dtype, "cpu")
+    assert scores.is_contiguous(memory_format=torch.channels_last)
+    assert (target == 255).any()
+    ours, theirs = (
+        segmentation.loss_step(loss, "torch", scores, target)() for loss in (cross_entropy, segmentation.torchs_loss)
+    )
+    assert ours.dtype == theirs.dtype == dtype
+    segmentation.agree_on_values("striate", ours, theirs, 1e-2)
+    with pytest.raises(Differs, match="striate differs"):
+        segmentation.agree_on_values("striate", 1.1 * ours, theirs, 1e-2)
+
+
+def test_the_memory_of_a_loss_is_measured_on_a_gpu_only() -> None:
+    names = [name for name, _ in segmentation.gpu_parts("now", 1)]
+    assert len(set(names)) == len(names) == 4
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    rows = segmentation.loss_rows((2, 11, 96, 128), torch.bfloat16, "now", 3)
+    assert all(row.peak_mb > 0 for row in rows)

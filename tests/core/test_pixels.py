@@ -178,5 +178,10 @@ def test_a_recorded_descent_goes_the_same_way(rule: str) -> None:
 
     plain = descend(START.cuda(), there, steps=20, rule=rule)
     replayed = descend(START.cuda(), there, steps=20, rule=rule, graph=True, every=10)
+    told: list[dict[str, float]] = []
+    looked = descend(
+        START.cuda(), there, steps=20, rule=rule, graph=True, on_step=lambda step: told.append(step.losses)
+    )
+    assert told == looked.losses  # at the step after the recording, too
     torch.testing.assert_close(replayed.pixels, plain.pixels, rtol=1e-4, atol=1e-5)
     assert len(replayed.losses) == 20

@@ -13,7 +13,6 @@ from pycocotools import mask as coco
 from striate.core.checks import ImageError, UsageError
 from striate.core.datasets.mask_files import read_mask
 from striate.segmentation import LabelMap
-from striate.segmentation.overlay import class_colours
 
 NAMES = ("background", "road", "sky", "tree")
 
@@ -113,11 +112,6 @@ def test_plain_data(found: LabelMap) -> None:
     )
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert rows[2] == {"label": "sky", "class_id": "2", "pixels": "600", "share": "0.125000"}
-
-
-def test_colours_of_many_classes_differ() -> None:
-    assert len(set(class_colours(40))) == 40
-    assert class_colours(3) == class_colours(40)[:3]
 
 
 def test_what_does_not_fit(found: LabelMap, picture: np.ndarray) -> None:

@@ -122,6 +122,27 @@ def test_scores_in_half_precision_lose_only_their_own_rounding(name: str) -> Non
     assert float(LOSSES[name](rounded, target)) == pytest.approx(exact, rel=1e-6)
 
 
+@pytest.mark.kernel
+def test_half_precision_keeps_no_copy_in_float32() -> None:
+    scores, target = batch()
+    scores = scores.bfloat16().requires_grad_()
+    kept: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = LOSSES["cross_entropy"](scores, target.to(scores.device))
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert kept
+    assert {tensor.dtype for tensor in kept if tensor.numel() >= scores.numel()} == {torch.bfloat16}
+    exact = scores.detach().float().requires_grad_()
+    LOSSES["cross_entropy"](exact, target.to(scores.device)).backward()
+    torch.testing.assert_close(scores.grad.float(), exact.grad, rtol=2**-7, atol=1e-6)  # 0.0072 seen
+
+
 def test_focal_without_focus_is_cross_entropy_and_ohem_of_all_pixels_too() -> None:
     scores, target = batch()
     expected = float(LOSSES["cross_entropy"](scores, target))

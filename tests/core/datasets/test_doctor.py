@@ -97,3 +97,20 @@ def test_boxes(tmp_path: Path) -> None:
 def test_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         examine(tmp_path)
+
+
+def test_an_unreadable_picture_is_an_error(folders: Path, tmp_path: Path) -> None:
+    """Few enough for the readers, which leave them out; whether the header or the body is damaged."""
+    (folders / "train" / "cat" / "0.png").write_bytes(b"")
+    body = (folders / "val" / "dog" / "0.png").read_bytes()
+    (folders / "val" / "dog" / "0.png").write_bytes(body[: len(body) // 2])
+    found = {finding.kind: finding.level for finding in examine(folders)}
+    assert found == {"unreadable": "error"}
+    assert len(examine(folders)) == 2
+    assert main(["doctor", str(folders)]) == 3
+    boxes = write_synthetic(tmp_path / "shapes", 3, 2, scene="shapes", size=(48, 64), seed=0)
+    picture = sorted((boxes / "JPEGImages").iterdir())[0]
+    picture.write_bytes(b"nothing")
+    (finding,) = [one for one in examine(boxes) if one.kind == "unreadable"]
+    assert (finding.level, picture.name in finding.text) == ("error", True)
+    assert "label" not in kinds(boxes)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import minimize as scipy_minimize
 
-from striate.adversarial.lbfgs import minimize
+from striate.adversarial.boxed_lbfgs import minimize
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -56,3 +56,40 @@ def test_rows_do_not_see_each_other() -> None:
     together = minimize(value, start, torch.zeros(3, 5), torch.ones(3, 5), steps=30)
     alone = minimize(lambda x, rows: value(x, rows + 1), start[1:2], torch.zeros(1, 5), torch.ones(1, 5), steps=30)
     assert torch.allclose(together[1:2], alone, atol=1e-6)
+
+
+def test_what_is_asked_about_a_row_depends_on_no_other() -> None:
+    """Rows of very different difficulty: a parabola is done at once, the valleys go on."""
+    sharp = torch.tensor([0.0, 100.0, 10.0], dtype=torch.float64)
+
+    def counted(rows_asked: torch.Tensor, turned: torch.Tensor):
+        def value(x: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            rows_asked[rows] += 1
+            x, weight = x.detach().requires_grad_(True), sharp[turned[rows]]
+            f = (1 - x[:, 0]) ** 2 + (x[:, 1] - 0.5) ** 2 + weight * (x[:, 1] - x[:, 0] ** 2) ** 2
+            return f.detach(), torch.autograd.grad(f.sum(), x)[0]
+
+        return value
+
+    start = torch.tensor([[-1.2, 1.0]] * 3, dtype=torch.float64)
+    low, high = torch.full_like(start, -2), torch.full_like(start, 2)
+    together = torch.zeros(3, dtype=torch.int64)
+    found = minimize(counted(together, torch.arange(3)), start, low, high, steps=60)
+    for row in range(3):
+        alone = torch.zeros(1, dtype=torch.int64)
+        one = minimize(counted(alone, torch.tensor([row])), start[:1], low[:1], high[:1], steps=60)
+        assert int(alone) == int(together[row])
+        assert torch.equal(one[0], found[row])
+    assert int(together[0]) < int(together[1]) < 60 * 12  # a row that is done costs nothing
+
+
+def test_a_row_that_starts_at_its_minimum_is_asked_about_once() -> None:
+    asked = []
+
+    def value(x: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append(rows.tolist())
+        return ((x + 1) ** 2).sum(1), 2 * (x + 1)
+
+    zeros = torch.zeros(1, 4)
+    assert torch.equal(minimize(value, zeros, zeros, torch.ones(1, 4)), zeros)  # the bound holds all of them
+    assert asked == [[0]]

@@ -12,6 +12,8 @@ Value = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 SUFFICIENT = 1e-4
 SHORTEST = 12
+STANDS = 1e-6
+"""Of a row's value: one that falls by less is at its minimum as far as float32 can tell."""
 
 
 def minimize(value: Value, start: Tensor, low: Tensor, high: Tensor, *, steps: int = 50, memory: int = 8) -> Tensor:
@@ -27,30 +29,38 @@ def minimize(value: Value, start: Tensor, low: Tensor, high: Tensor, *, steps: i
         start: (N, D), inside the boxes.
         low: (N, D).
         high: (N, D).
-        steps: Most of them; a row stops where no step makes it smaller.
+        steps: Most of them. A row whose step fails forgets its pairs and goes down the gradient; where that fails too,
+            or its value hardly falls, it is done, and is not asked about again.
         memory: Pairs kept.
 
     Returns:
         (N, D).
     """
-    x, rows = start.clone(), torch.arange(len(start), device=start.device)
-    f, g = value(x, rows)
+    found, rows = start.clone(), torch.arange(len(start), device=start.device)
+    x, (f, g) = found, value(found, rows)
     moves: list[Tensor] = []
     changes: list[Tensor] = []
+    knows = torch.zeros_like(rows, dtype=torch.bool)  # of the scale, from a pair
     for _ in range(steps):
+        if not len(rows):
+            break
         held = ((x <= low) & (g > 0)) | ((x >= high) & (g < 0))
         free = g.masked_fill(held, 0)
         direction = -_two_loops(free, moves, changes).masked_fill(held, 0)
         uphill = (direction * free).sum(1) >= 0
         direction = torch.where(uphill[:, None], -free, direction)
-        if not moves:  # nothing is known of the scale: move by at most a tenth of the box
-            direction = direction / (10 * direction.abs().amax(1, keepdim=True)).clamp(min=1.0)
-        new_x, new_f, new_g, moved = _search(value, x, f, g, direction, low, high)
-        if not moved.any():
-            break
+        # Where nothing is known of the scale: move by at most a tenth of the box.
+        most = torch.where(knows[:, None], 1.0, (10 * direction.abs().amax(1, keepdim=True)).clamp(min=1.0))
+        new_x, new_f, new_g, moved = _search(value, rows, x, f, g, direction / most, low, high)
         moves, changes = [*moves, new_x - x][-memory:], [*changes, new_g - g][-memory:]
-        x, f, g = new_x, new_f, new_g
-    return x
+        found[rows] = new_x
+        for pairs in (moves, changes):
+            for pair in pairs:
+                pair[~moved] = 0  # has no curvature, so it is skipped
+        going = torch.where(moved, f - new_f > STANDS * f.abs(), knows)
+        rows, x, f, g, knows, low, high = (one[going] for one in (rows, new_x, new_f, new_g, moved, low, high))
+        moves, changes = [one[going] for one in moves], [one[going] for one in changes]
+    return found
 
 
 def _two_loops(gradient: Tensor, moves: list[Tensor], changes: list[Tensor]) -> Tensor:
@@ -71,20 +81,20 @@ def _two_loops(gradient: Tensor, moves: list[Tensor], changes: list[Tensor]) -> 
 
 
 def _search(
-    value: Value, x: Tensor, f: Tensor, g: Tensor, direction: Tensor, low: Tensor, high: Tensor
+    value: Value, rows: Tensor, x: Tensor, f: Tensor, g: Tensor, direction: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Halve each row's step until its value falls enough; rows that never do stay."""
     best, best_f, best_g = x.clone(), f.clone(), g.clone()
-    live, size = torch.arange(len(x), device=x.device), 1.0
+    live, size = (direction != 0).any(1).nonzero()[:, 0], 1.0
     moved = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(SHORTEST):
+        if not len(live):
+            break
         tried = torch.minimum(torch.maximum(x[live] + size * direction[live], low[live]), high[live])
-        new_f, new_g = value(tried, live)
+        new_f, new_g = value(tried, rows[live])
         promised = (g[live] * (tried - x[live])).sum(1)
         good = (new_f <= f[live] + SUFFICIENT * promised) & (promised < 0)
         kept = live[good]
         best[kept], best_f[kept], best_g[kept], moved[kept] = tried[good], new_f[good], new_g[good], True
         live, size = live[~good], size / 2
-        if not len(live):
-            break
     return best, best_f, best_g, moved
