@@ -1,4 +1,7 @@
-"""Minimizing in a box, many problems at once: projected L-BFGS, each row with its own curvature and step."""
+"""Minimizing in a box, many problems at once: projected L-BFGS, each row with its own curvature and step.
+
+`core.lbfgs` is another: one problem, no bounds and no search along the line, so that no value is read by the host.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,6 +62,7 @@ Optimizer = Annotated[str | None, _option("optimizer", "lbfgs or adam.")]
 Rate = Annotated[float | None, _option("rate", "Of the optimizer.", shown="its own")]
 Tile = Annotated[int | None, _option("tile", "Side of tiles.", shown="tiles where the memory asks for them")]
 Memory = Annotated[float | None, _option("memory_gb", "That may be taken.", shown="a share of what is free")]
+Precision = Annotated[str | None, _option("precision", "Of the maps: fp32, bf16, or auto, the faster one.")]
 Seed = Annotated[int | None, _option("seed", "Of the noise.")]
 
 
@@ -90,6 +92,7 @@ def style(
     rate: Rate = None,
     tile: Tile = None,
     memory_gb: Memory = None,
+    precision: Precision = None,
     seed: Seed = None,
     bits: Bits = 8,
     state: State = None,
@@ -100,22 +103,14 @@ def style(
     from ..core.images import load_image
     from ..style import StyleTransfer
 
-    check_device(device)
-    check_out(out, bits)
-    keywords = given(
-        content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight, strength=strength,
-        style_scale=style_scale, init=init, colours=colours, steps=steps, smallest=smallest, features=features,
-        pooling=pooling, normalized=normalized, style_layers=_names(layers), optimizer=optimizer, rate=rate, tile=tile,
-        memory_gb=memory_gb, seed=seed,
-    )  # fmt: skip
-    if size is not None:
-        keywords["size"] = size or None
+    asked = locals() | {"style_layers": _names(layers)}
     shares = None if weights is None else numbers("weights", weights)
-    transfer = StyleTransfer(device=device, **keywords).fit([_picture(one) for one in styles], shares)
-    masks = [load_image(path).max(2) for path in mask] if mask else None
-    with painting_bar() as on_step:
-        painting = transfer.transform(content, masks=masks, on_step=on_step, every=EVERY, state=_earlier(state))
-    finish("style", painting, out, bits, state, as_json)
+
+    def transform(transfer: StyleTransfer, **look: Any) -> Painting:
+        masks = [load_image(path).max(2) for path in mask] if mask else None
+        return transfer.transform(content, masks=masks, **look)
+
+    _run("style", StyleTransfer, asked, styles, shares, transform)
 
 
 def texture(
@@ -134,6 +129,7 @@ def texture(
     rate: Rate = None,
     tile: Tile = None,
     memory_gb: Memory = None,
+    precision: Precision = None,
     seed: Seed = None,
     bits: Bits = 8,
     state: State = None,
@@ -143,18 +139,42 @@ def texture(
     """Make more of a texture, of any size. Ctrl-C ends it and keeps the picture so far."""
     from ..style import TextureSynthesis
 
-    check_device(device)
-    check_out(out, bits)
+    asked = locals() | {"layers": _names(layers)}
     height, width = sides("size", size)
-    keywords = given(
-        texture_scale=texture_scale, tv_weight=tv_weight, steps=steps, smallest=smallest, features=features,
-        pooling=pooling, normalized=normalized, layers=_names(layers), optimizer=optimizer, rate=rate, tile=tile,
-        memory_gb=memory_gb, seed=seed,
-    )  # fmt: skip
-    synthesis = TextureSynthesis(device=device, **keywords).fit([_picture(one) for one in textures])
+
+    def transform(synthesis: TextureSynthesis, **look: Any) -> Painting:
+        return synthesis.transform(height, width, **look)
+
+    _run("texture", TextureSynthesis, asked, textures, None, transform)
+
+
+def _run(
+    task: str,
+    made: Callable[..., Any],
+    asked: dict[str, Any],
+    pictures: list[str],
+    shares: Sequence[float] | None,
+    transform: Callable[..., Painting],
+) -> None:
+    """Paint, and write what came out.
+
+    Args:
+        task: Of the JSON object.
+        made: What paints; of what was asked it takes the names that it knows, and has defaults for those not given.
+        asked: The command's options by name.
+        pictures: Names of patterns, or paths, to fit.
+        shares: Of each, or None.
+        transform: Calls it with what it needs beside `on_step`, `every` and `state`.
+    """
+    out, bits, state = asked["out"], asked["bits"], asked["state"]
+    check_device(asked["device"])
+    check_out(out, bits)
+    own = {name: asked[name] for name in inspect.signature(made).parameters if name in asked}
+    keywords = {**given(**own), **({"size": None} if "size" in own and asked["size"] == 0 else {})}
+    painter = made(**keywords).fit([_picture(one) for one in pictures], shares)
     with painting_bar() as on_step:
-        painting = synthesis.transform(height, width, on_step=on_step, every=EVERY, state=_earlier(state))
-    finish("texture", painting, out, bits, state, as_json)
+        painting = transform(painter, on_step=on_step, every=EVERY, state=_earlier(state))
+    finish(task, painting, out, bits, state, asked["as_json"])
 
 
 def check_out(out: Path, bits: int) -> None:

@@ -24,6 +24,7 @@ from striate.benchmarks import (
     kernels,
     rivals,
     segmentation,
+    style,
     tasks,
     training,
     whole_networks,
@@ -58,6 +59,7 @@ def subjects() -> dict[str, Subject]:
         return {
             "cpu": cpu.parts, "segmentation": segmentation.parts, "training": training.parts, "bow": bow.parts,
             "fooling": fooling.parts, "attacks": attacks.parts, "auto_attack": auto_attack.parts,
+            "style": style.parts,
         }  # fmt: skip
     torch.backends.cudnn.benchmark = True
     return {

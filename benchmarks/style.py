@@ -1,43 +1,53 @@
-"""Style transfer on the CPU, one thread: a step, and the loss at equal time, beside the published methods.
+"""Style transfer on the CPU, one thread: a step beside the same loss written down in plain torch.
 
-    python benchmarks/style.py CONTENT STYLE --features vgg19_distilled_16x_fp16.npz --size 256
-
-The methods are written down from the papers and from what their programs say of themselves, on the same features and
-the same loss: "neural-style" (Gatys et al. 2015 as Johnson 2015 has it: one size, torch.optim.LBFGS, 100 pairs) and
-"style-transfer-pytorch" (Crowson 2020: sizes that grow by the square root of 2, Adam 0.02 with betas 0.9 and 0.99, the
-mean of the iterates). Seconds are those of the process, in turns, so that other work on the machine does not count.
+Plain is what the published programs do: neural-style (Johnson 2015, of Gatys et al. 2015) by torch.optim.LBFGS, one
+gradient a step. Both losses and gradients are compared before the clock starts. Times are the process's own, so that
+other work on the machine counts for less. style_figures.py measures what comes out.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.core.images import load_image, resize, to_tensor
+from striate.benchmarks.fooling import cpu_clock
+from striate.benchmarks.harness import Differs, Part, Row, measure
+from striate.core.images import resize, to_tensor
 from striate.core.lbfgs import Lbfgs
+from striate.core.optimize import has_bfloat16
 from striate.style import StyleTransfer
-from striate.style.features import Features
-from striate.style.losses import total_variation
+from striate.style.objective import Objective
 from striate.style.paint import Canvas
-from striate.style.patterns import PATTERNS, pattern
-from striate.style.scales import fitted
+from striate.style.patterns import pattern
+
+SUBJECT = "style"
+SIZES = (256, 512)
+PLAIN = "torch, eager"
+CLOSE = {"striate": (1e-4, 1e-3), "striate, bfloat16": (1e-2, 0.3)}
+"""How far, relative to theirs, loss and gradient may be from the plain ones; seen: 4e-7 and 4e-7, 2e-3 and 0.15."""
 
 
 class Published:
-    """The loss as one writes it down: plain layers one after the other, plain Gram matrices, no layout, no in-place."""
+    """The loss as one writes it down: plain layers one after the other, plain Gram matrices, no layout, no in-place.
+
+    Args:
+        transfer: Fitted, in float32.
+        picture: The content.
+        size: Of the painting.
+    """
 
     def __init__(self, transfer: StyleTransfer, picture: Any, size: tuple[int, int]) -> None:
         self.features, self.weights = transfer.features_, transfer._weights()
-        objective = transfer._objective(picture, Canvas(*size, 1), None, self.weights, None)
-        self.target, self.content = objective.regions[0].target, objective.targets
+        self.target = transfer._objective(picture, Canvas(*size, 1), None, self.weights, None).regions[0].target
+        with torch.no_grad():
+            maps = self.maps(to_tensor(resize(picture, size)))
+        self.content = {name: maps[name] for name in self.weights.content_layers}
 
     def maps(self, pixels: Tensor) -> dict[str, Tensor]:
         """Compute the maps with torch's own functions."""
@@ -47,31 +57,69 @@ class Published:
             if name[0] == "p":
                 x = F.max_pool2d(x, 2)
             else:
-                x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), layer.weight, layer.bias))
+                mode = layer.padding_mode.replace("zeros", "constant")
+                x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), layer.weight, layer.bias))
             if name in self.weights.layers:
                 found[name] = x
+            if len(found) == len(self.weights.layers):
+                break
         return found
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return the whole loss."""
         weights, found = self.weights, self.maps(pixels)
-        loss = weights.tv * total_variation(pixels)
-        for name, target in self.content.items():
-            loss = loss + weights.content * (found[name] - target).square().sum() / target.square().sum()
-        for name, target in self.target.items():
-            rows = found[name][0].flatten(1)
+        loss = weights.tv * (pixels.diff(dim=2).square().mean() + pixels.diff(dim=3).square().mean())
+        for name, share in weights.content_layers.items():
+            part = weights.content * share / sum(weights.content_layers.values())
+            target = self.content[name]
+            loss = loss + part * (found[name] - target).square().sum() / target.square().sum()
+        for name, share in weights.style_layers.items():
+            part = weights.style * share / sum(weights.style_layers.values())
+            rows, target = found[name][0].flatten(1), self.target[name]
             gram = rows @ rows.T / rows.shape[1]
             basis = self.features.turns.get(name)
             gram = gram if basis is None else basis.T @ gram @ basis
-            share = weights.style / len(self.target)
-            loss = loss + share * (gram - target).square().sum() / target.square().sum()
+            loss = loss + part * (gram - target).square().sum() / target.square().sum()
         return loss
 
 
-def neural_style(loss: Published, start: Tensor, seconds: float) -> Tensor:
-    """Descend at one size with torch's L-BFGS until the time is over."""
-    pixels = nn.Parameter(start.clone())
-    optimizer = torch.optim.LBFGS([pixels], max_iter=1, history_size=100, tolerance_grad=-1, tolerance_change=-1)
+def scene(side: int) -> np.ndarray:
+    """Return a picture of smooth colours, (3 / 4 side, side, 3)."""
+    coarse = np.random.default_rng(0).integers(0, 255, (12, 16, 3)).astype(np.uint8)
+    return resize(coarse, (side * 3 // 4, side))
+
+
+def whole(objective: Objective) -> Callable[[Tensor], Tensor]:
+    """Return the sum of an objective's parts."""
+    return lambda pixels: torch.stack([*objective(pixels).values()]).sum()
+
+
+def agree(candidate: str, loss: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor], start: Tensor) -> None:
+    """Raise Differs unless two losses, and their gradients at some pixels, are as close as `CLOSE` says."""
+    found = []
+    for one in (loss, plain):
+        given = start.clone().requires_grad_()
+        value = one(given)
+        found.append((value.detach(), torch.autograd.grad(value, given)[0]))
+    away = [float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(*found, strict=True)]
+    if not all(far <= close for far, close in zip(away, CLOSE[candidate], strict=True)):
+        raise Differs(f"{candidate}: loss and gradient are {away[0]:.1e} and {away[1]:.1e} from the plain ones")
+
+
+def ours(loss: Callable[[Tensor], Tensor], start: Tensor) -> Callable[[], None]:
+    """Return a step of ours: loss, gradient to the pixels, move."""
+    pixels, rule = start.clone(), Lbfgs(start)
+
+    def step() -> None:
+        given = pixels.detach().requires_grad_()
+        rule.update(pixels, torch.autograd.grad(loss(given), given)[0])
+
+    return step
+
+
+def theirs(loss: Callable[[Tensor], Tensor], pixels: nn.Parameter, history: int = 10) -> Callable[[], object]:
+    """Return a step of torch's L-BFGS, which moves the pixels in place."""
+    optimizer = torch.optim.LBFGS([pixels], max_iter=1, history_size=history, tolerance_grad=-1, tolerance_change=-1)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -79,137 +127,33 @@ def neural_style(loss: Published, start: Tensor, seconds: float) -> Tensor:
         value.backward()
         return value
 
-    until = time.process_time() + seconds
-    while time.process_time() < until:
-        optimizer.step(closure)
-    return pixels.detach().clamp(0, 1)
+    return lambda: optimizer.step(closure)
 
 
-def crowson(
-    loss_at: Callable[[tuple[int, int]], Published], sizes: list[tuple[int, int]], start: Tensor, seconds: float
-) -> Tensor:
-    """Descend from size to size with Adam, the first with twice the steps of the others; return the mean iterate."""
-    work = [height * width * (2 if i == 0 else 1) for i, (height, width) in enumerate(sizes)]
-    mean = start
-    for (height, width), share in zip(sizes, work, strict=True):
-        loss = loss_at((height, width))
-        pixels = nn.Parameter(F.interpolate(mean, (height, width), mode="bicubic").clamp(0, 1))
-        optimizer = torch.optim.Adam([pixels], lr=0.02, betas=(0.9, 0.99))
-        mean, weight = torch.zeros_like(pixels), 0.0
-        until = time.process_time() + seconds * share / sum(work)
-        while time.process_time() < until or weight == 0:
-            optimizer.zero_grad()
-            loss(pixels).backward()
-            optimizer.step()
-            with torch.no_grad():
-                pixels.clamp_(0, 1)
-                mean, weight = mean * 0.99 + pixels * 0.01, weight * 0.99 + 0.01
-        mean = (mean / weight).detach()
-    return mean.clamp(0, 1)
+def rows(features: str, side: int, run: str, rounds: int) -> list[Row]:
+    """Time a step on one size.
+
+    Raises:
+        Differs: The losses or gradients are not the same.
+    """
+    picture, size = scene(side), (side * 3 // 4, side)
+    start, transfers = to_tensor(picture), {}
+    for precision in ("fp32", "bf16") if has_bfloat16(torch.device("cpu")) else ("fp32",):
+        transfer = StyleTransfer(features=features, size=side, smallest=0, precision=precision)
+        transfers[precision] = transfer.fit(pattern("strokes"))
+    plain = Published(transfers["fp32"], picture, size)
+    calls: dict[str, Callable[[], object]] = {PLAIN: theirs(plain, nn.Parameter(start.clone()))}
+    for precision, transfer in transfers.items():
+        loss = whole(transfer._objective(picture, Canvas(*size, 1), None, transfer._weights(), None))
+        name = "striate" if precision == "fp32" else "striate, bfloat16"
+        agree(name, loss, plain, start)
+        calls[name] = ours(loss, start)
+    case = f"a step at {size[1]}x{size[0]}, {features}, CPU time"
+    return measure(SUBJECT, case, calls, baseline=PLAIN, run=run, rounds=rounds, clock=cpu_clock, goal="C11")
 
 
-def step_seconds(transfer: StyleTransfer, picture: Any, size: tuple[int, int], rounds: int) -> dict[str, float]:
-    """Return the least seconds of a step: loss, gradient to the pixels, move; theirs and ours in turns."""
-    plain = Published(transfer, picture, size)
-    ours = transfer._objective(picture, Canvas(*size, 1), None, transfer._weights(), None)
-    start = to_tensor(resize(picture, size))
-    theirs = nn.Parameter(start.clone())
-    optimizer = torch.optim.LBFGS([theirs], max_iter=1, history_size=10, tolerance_grad=-1, tolerance_change=-1)
-    mine, rule = start.clone(), Lbfgs(start)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = plain(theirs)
-        value.backward()
-        return value
-
-    def move() -> None:
-        given = mine.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(torch.stack([*ours(given).values()]).sum(), given)
-        rule.update(mine, gradient)
-
-    best = {"plain": math.inf, "striate": math.inf}
-    calls: dict[str, Callable[[], Any]] = {"plain": lambda: optimizer.step(closure), "striate": move}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            begun = time.process_time()
-            call()
-            best[name] = min(best[name], time.process_time() - begun)
-    return best
-
-
-def equal_time(transfer: StyleTransfer, picture: Any, size: tuple[int, int]) -> dict[str, float]:
-    """Return the seconds that ours takes, and the loss that each method has reached by then."""
-    begun = time.process_time()
-    painting = transfer.transform(picture)
-    seconds = time.process_time() - begun
-    judge = Published(transfer, picture, size)
-    start = to_tensor(resize(picture, size))
-    sides = [max(size)]
-    while sides[0] / math.sqrt(2) >= 128:
-        sides.insert(0, round(sides[0] / math.sqrt(2)))
-    sizes = [fitted(*size, side) for side in sides]
-    found = {
-        "striate": painting.pixels,
-        "neural-style": neural_style(judge, start, seconds),
-        "style-transfer-pytorch": crowson(
-            lambda s: Published(transfer, picture, s), sizes, to_tensor(resize(picture, sizes[0])), seconds
-        ),
-    }
-    with torch.no_grad():
-        return {"seconds": seconds, "start": float(judge(start)), **{k: float(judge(v)) for k, v in found.items()}}
-
-
-def judged(features: Features, painting: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
-    """Judge a painting by features that it was not painted with: style missed, content missed, edges kept."""
-    from striate.style.losses import grams, relative
-
-    names = [*features.style_layers]
-    maps = [features(picture, [*names, *features.content_layers]) for picture in (painting, content, style)]
-    found = []
-    for one in maps:
-        sums = grams({name: one[name] for name in names}, features.turns)
-        found.append({name: gram / one[name][0, 0].numel() for name, gram in sums.items()})
-    missed = sum(float(relative(found[0][name], found[2][name])) for name in names) / len(names)
-    before = sum(float(relative(found[1][name], found[2][name])) for name in names) / len(names)
-    name = features.content_layers[0]
-    edges = []
-    for picture in (painting, content):
-        grey = picture.mean(1)
-        edges.append((grey.diff(dim=1)[..., :-1].square() + grey.diff(dim=2)[:, :-1].square()).sqrt().flatten())
-    kept = float(torch.corrcoef(torch.stack(edges))[0, 1])
-    return {"style": missed / before, "content": float(relative(maps[0][name], maps[1][name])), "edges": kept}
-
-
-def main() -> None:
-    """Print one JSON object for what was asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content")
-    parser.add_argument("style")
-    parser.add_argument("--features", default="vgg-distilled")
-    parser.add_argument("--judge", help="Other features, to judge the painting by.")
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+def parts(run: str, rounds: int) -> Iterator[Part]:
+    """Name the cases with what checks and times them."""
     torch.set_num_threads(1)
-    picture = load_image(asked.content)
-    style = pattern(asked.style) if asked.style in PATTERNS else load_image(asked.style)
-    size = fitted(picture.shape[0], picture.shape[1], asked.size)
-    transfer = StyleTransfer(features=asked.features, size=asked.size, steps=asked.steps).fit(style)
-    row: dict[str, Any] = {**vars(asked), "torch": torch.__version__, "threads": 1}
-    if asked.judge:
-        from striate.style.features import load_features
-
-        painting = transfer.transform(picture)
-        own = fitted(style.shape[0], style.shape[1], asked.size)
-        content, wanted = (to_tensor(resize(p, s)) for p, s in ((picture, size), (style, own)))
-        row["judged"] = judged(load_features(asked.judge), painting.pixels, content, wanted)
-    else:
-        row["step"] = step_seconds(transfer, picture, size, asked.rounds)
-        row["loss"] = equal_time(transfer, picture, size)
-    print(json.dumps(row))
-
-
-if __name__ == "__main__":
-    main()
+    for side in SIZES:
+        yield f"style, {side}", partial(rows, "vgg-distilled", side, run, rounds)

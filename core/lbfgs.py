@@ -3,7 +3,8 @@
 The two-loop recursion of Nocedal (1980; Nocedal and Wright 2006, algorithm 7.4) without a line search, as torch.optim's
 and as style transfer has used it since neural-style: one gradient a step. Pairs of moves s and changes of the gradient
 y lie in two buffers (history, pixels) that are written in turns; a pair that is not there yet, or that was refused, has
-1 / (s y) = 0 and counts for nothing.
+1 / (s y) = 0 and counts for nothing. `adversarial.boxed_lbfgs` is another: many problems at once, bounds, and a search
+along each row's line, which has to read values.
 """
 
 from __future__ import annotations

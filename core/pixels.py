@@ -91,12 +91,13 @@ class Step:
     seconds: float
     eta_seconds: float
     pixels: Tensor
-    _parts: Mapping[str, Tensor]
+    _names: tuple[str, ...]
+    _row: Tensor
 
     @cached_property
     def losses(self) -> dict[str, float]:
         """The parts of the loss before this step's move."""
-        return {name: float(value) for name, value in self._parts.items()}
+        return dict(zip(self._names, self._row.tolist(), strict=True))
 
     @property
     def preview(self) -> NDArray[np.uint8]:
@@ -171,7 +172,7 @@ def descend(
         left = seconds / (run.step - first) * (steps - run.step)
         if bool(run.broken):
             notice = f"stopped at step {run.step}: the loss is not a finite number; a lower rate may help"
-        elif on_step is not None and on_step(Step(run.step, steps, seconds, left, run.pixels, run.parts)):
+        elif on_step is not None and on_step(Step(run.step, steps, seconds, left, run.pixels, run.names, run.row())):
             notice = f"stopped at step {run.step} of {steps}, as asked"
     return run.end(notice)
 
@@ -196,7 +197,7 @@ class _Run:
         self.kept = self.pixels.clone()  # the last that had a finite loss
         self.broken = torch.zeros((), dtype=torch.bool, device=pixels.device)
         self.place = torch.zeros(1, dtype=torch.int64, device=pixels.device)  # row of `log`
-        self.parts: dict[str, Tensor] = {}
+        self.names: tuple[str, ...] = ()  # of the parts
         self.log: Tensor | None = None  # (steps, parts)
         self.before: list[dict[str, float]] = []
         self.step, self.steps = 0, steps
@@ -213,9 +214,9 @@ class _Run:
             parts = self.loss(given)
             total = torch.stack([value.reshape(()) for value in parts.values()]).sum()
             (gradient,) = torch.autograd.grad(total, given)
-        self.parts = {name: value.detach() for name, value in parts.items()}
+        self.names = tuple(parts)
         with torch.no_grad():
-            values = torch.stack([value.reshape(()) for value in self.parts.values()])
+            values = torch.stack([value.reshape(()) for value in parts.values()])
             if self.log is None:
                 self.log = values.new_zeros(self.steps - self.first, len(values))
             self.log.index_copy_(0, self.place, values[None])
@@ -226,6 +227,11 @@ class _Run:
             self.rule.update(self.pixels, gradient)
             if self.project is not None:
                 self.pixels.copy_(self.project(self.pixels))
+
+    def row(self) -> Tensor:
+        """Return what the last step wrote into the log; after a recording the loss's own tensors hold nothing yet."""
+        assert self.log is not None
+        return self.log[self.step - self.first - 1]
 
     def recorded(self) -> None:
         """Iterate by replaying; the first steps run as they are, on the stream that is going to be recorded."""
@@ -247,7 +253,7 @@ class _Run:
         """Read what came out."""
         done = self.step - self.first
         rows = [] if self.log is None else self.log[:done].tolist()
-        losses = self.before + [dict(zip(self.parts, row, strict=True)) for row in rows]
+        losses = self.before + [dict(zip(self.names, row, strict=True)) for row in rows]
         sound = not bool(self.broken) and bool(self.pixels.isfinite().all())
         pixels = (self.pixels if sound else self.kept).clone()
         if not sound and not notice:

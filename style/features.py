@@ -8,6 +8,7 @@ maps = features(pictures, ["relu1_1", "relu4_2"])
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from ..core.checkpoints import load_checkpoint
 from ..core.checks import CheckpointError, ModelError, unknown
 from ..core.weights import resolve
 from .networks import VGG_COUNTS, SqueezeTrunk, Trunk, VggTrunk
+from .windows import check_tiles, windows
 
 SHIPPED = "vgg-distilled"
 NETWORKS = (SHIPPED, "vgg19", "vgg16", "squeezenet1.1")
@@ -75,7 +77,15 @@ class Features(nn.Module):
             images: (N, 3, H, W), meant to lie in [0, 1].
             names: Of the maps.
         """
-        return self.trunk((images - self.mean) / self.std, names)
+        return self.trunk(((images - self.mean) / self.std).to(next(self.trunk.parameters()).dtype), names)
+
+    def computing_in(self, dtype: torch.dtype) -> Features:
+        """Compute maps in a dtype from now on, what is done with them in float32; returns self."""
+        self.trunk.to(dtype)
+        for weight in self.trunk.parameters():
+            if weight.ndim == 4:  # as the maps lie: oneDNN need not turn weights at each step
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        return self
 
     @property
     def turns(self) -> dict[str, Tensor]:
@@ -86,23 +96,22 @@ class Features(nn.Module):
         """Return the least side of a picture for these maps: two of their pixels."""
         return 2 * max(self.trunk.strides[name] for name in names)
 
-    def numbers_per_pixel(self, names: Iterable[str]) -> float:
-        """Return how many numbers all maps up to the last of these have, over the pixels of the picture."""
-        total, names = 0.0, [*names]
-        last = max([*self.trunk.channels].index(name) for name in names)
-        for name in [*self.trunk.channels][: last + 1]:
-            total += self.trunk.channels[name] / self.trunk.strides[name] ** 2
-        return total
+    def numbers_per_pixel(self, names: Iterable[str]) -> list[float]:
+        """Return how many numbers each map up to the last of these has, over the pixels of the picture."""
+        order = [*self.trunk.channels]
+        last = max(order.index(name) for name in names)
+        return [self.trunk.channels[name] / self.trunk.strides[name] ** 2 for name in order[: last + 1]]
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what the maps depend on: the trunk's layers, and all numbers."""
         digest = hashlib.sha256(repr(self.trunk).encode())
         for name, tensor in sorted(self.state_dict().items()):
-            digest.update(f"{name} {tuple(tensor.shape)} ".encode() + tensor.cpu().contiguous().numpy().tobytes())
+            data = tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            digest.update(f"{name} {tuple(tensor.shape)} ".encode() + data)
         return digest.hexdigest()
 
     @torch.no_grad()
-    def balance(self, pictures: Iterable[Tensor], names: Iterable[str]) -> None:
+    def balance(self, pictures: Iterable[Tensor], names: Iterable[str], tile: int | None = None) -> None:
         """Weigh channels so that each has the mean 1 over pictures: the "normalized VGG" of Gatys et al. 2015.
 
         A channel below a tenth of its layer's mean counts as if it had that: silence must not become noise. Bases that
@@ -111,19 +120,36 @@ class Features(nn.Module):
         Args:
             pictures: (N, 3, H, W) each, of any sizes.
             names: Layers to weigh.
+            tile: Side of the tiles that pictures are looked at in; None for whole ones.
+
+        Raises:
+            UsageError: Tiles of a network whose maps do not begin at multiples of its stride.
         """
         names = [*names]
+        if tile is not None:
+            check_tiles(self.trunk, self.name)
         sums = {name: torch.zeros(self.trunk.channels[name], dtype=torch.float64) for name in names}
         count = 0
         for picture in pictures:
-            for name, maps in self(picture, names).items():
-                sums[name] += maps.mean((0, 2, 3), dtype=torch.float64).cpu()
+            for name, mean in self._means(picture, names, tile).items():
+                sums[name] += mean
             count += 1
         for name in names:
             means = (sums[name] / count).clamp_min(float(sums[name].mean()) / count / 10)
             weights = torch.diag(1 / means).to(self.mean)
             basis = weights @ self.bases[name] if name in self.bases else weights
             self.bases[name] = nn.Parameter(basis, requires_grad=False)
+
+    def _means(self, picture: Tensor, names: list[str], tile: int | None) -> dict[str, Tensor]:
+        """Return each channel's mean over a picture, float64 on the CPU."""
+        strides, (height, width) = self.trunk.strides, picture.shape[2:]
+        found = {name: torch.zeros(self.trunk.channels[name], dtype=torch.float64) for name in names}
+        for window in windows(height, width, tile, max(strides[name] for name in names)):
+            seen = picture[:, :, window.outer_rows, window.outer_columns]
+            for name, maps in self(seen, names).items():
+                cells = len(picture) * math.prod(self.trunk.map_size(name, height, width))
+                found[name] += window.inner(maps, strides[name]).sum((0, 2, 3), dtype=torch.float64).cpu() / cells
+        return found
 
 
 def load_features(name_or_path: str | Path = SHIPPED, *, pooling: str | None = None) -> Features:

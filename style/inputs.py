@@ -45,6 +45,18 @@ def layer_weights(features: Features, given: Layers, usual: tuple[str, ...], wha
     return found
 
 
+def shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Return one weight for each of several styles, made to sum to 1; None for equal ones.
+
+    Raises:
+        UsageError: Weights that are not one each, negative, or all zero.
+    """
+    weights = [1.0] * count if weights is None else [float(weight) for weight in weights]
+    if len(weights) != count or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+        raise UsageError("one weight for each style, none below 0, one above", f"{weights}", "pass weights=[2, 1]")
+    return [weight / sum(weights) for weight in weights]
+
+
 def fingerprint(array: NDArray[Any]) -> str:
     """Return the SHA-256 of an array's shape, type and values."""
     head = f"{array.shape} {array.dtype.str} ".encode()

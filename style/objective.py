@@ -1,9 +1,7 @@
 """The loss of one scale: targets are measured once, then it is a function of pixels.
 
-Pictures too large for the memory are computed in tiles. A tile's maps are thrown away once its part of the Gram
-matrices is known and computed again for the gradient, a third more work, so that the memory is that of one tile. Tiles
-begin at multiples of the network's stride and look `HALO` pixels beyond themselves; what a pixel sees farther away than
-that is lost, beyond which nothing differs from the whole picture.
+Pictures too large for the memory are computed in tiles (`windows`). A tile's maps are thrown away once its part of the
+Gram matrices is known and computed again for the gradient, a third more work, so that the memory is that of one tile.
 """
 
 from __future__ import annotations
@@ -17,13 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..core.checks import UsageError
 from .colours import grey
 from .features import Features
-from .losses import LEAST, grams, mixed, relative, total_variation
-from .networks import VggTrunk
+from .losses import LEAST, grams, mixed, relative, squares, total_variation
+from .windows import Window, check_tiles, windows
 
-HALO = 64
 Grams = dict[str, Tensor]
 
 
@@ -67,32 +63,6 @@ class Region(NamedTuple):
     target: Grams
 
 
-class Window(NamedTuple):
-    """A tile: the pixels that it answers for, and those that it looks at."""
-
-    rows: slice
-    columns: slice
-    outer_rows: slice
-    outer_columns: slice
-
-    def cut(self, whole: Tensor, stride: int) -> Tensor:
-        """Return this tile's part of a map of the whole picture."""
-        rows, columns = (
-            slice(side.start // stride, None if side.stop is None else side.stop // stride)
-            for side in (self.rows, self.columns)
-        )
-        return whole[:, :, rows, columns]
-
-    def inner(self, maps: Tensor, stride: int) -> Tensor:
-        """Return this tile's part of a map of what it looks at."""
-        found = maps
-        for dim, own, outer in ((2, self.rows, self.outer_rows), (3, self.columns, self.outer_columns)):
-            start = (own.start - outer.start) // stride
-            stop = maps.shape[dim] if own.stop is None else (own.stop - outer.start) // stride
-            found = found.narrow(dim, start, stop - start)
-        return found
-
-
 class Objective:
     """Pixels (1, 3, H, W) -> {"content": ..., "style relu1_1": ..., "tv": ...}, weights included.
 
@@ -119,7 +89,7 @@ class Objective:
         monochrome: bool = False,
     ) -> None:
         if tile is not None:
-            check_tiles(features)
+            check_tiles(features.trunk, features.name)
         self.features, self.weights, self.tile, self.monochrome = features, weights, tile, monochrome
         self.strides = {name: features.trunk.strides[name] for name in weights.layers}
         self.regions = list(regions) if weights.style else []
@@ -147,6 +117,11 @@ class Objective:
         return losses
 
     @torch.no_grad()
+    def grams(self, pixels: Tensor) -> list[Grams]:
+        """Return each region's Gram matrices over its pixels, computed in the tiles of the loss."""
+        return self._parts(pixels)[0]
+
+    @torch.no_grad()
     def _measure(self, content: Tensor) -> None:
         names = [*self.weights.content_layers] if self.weights.content else []
         rows: dict[int, list[dict[str, Tensor]]] = {}
@@ -155,7 +130,7 @@ class Objective:
         whole = [{name: torch.cat([part[name] for part in row], 3) for name in names} for row in rows.values()]
         targets = {name: torch.cat([row[name] for row in whole], 2) for name in names}
         if self.weights.strength < 1 and self.regions:
-            own, _ = self._parts(content)
+            own = self.grams(content)
             share = self.weights.strength
             self.regions = [
                 Region(region.mask, mixed((region.target, gram), (share, 1 - share)))
@@ -193,8 +168,8 @@ class Objective:
         content = pixels.new_zeros(())
         for name, target in self.targets.items():
             share = self.weights.content_layers[name] / sum(self.weights.content_layers.values())
-            away = (maps[name] - window.cut(target, self.strides[name])).square().sum()
-            content = content + share * away / target.square().sum().clamp_min(LEAST)
+            away = squares(maps[name] - window.cut(target, self.strides[name]))
+            content = content + share * away / squares(target).clamp_min(LEAST)
         return (*found, content)
 
     def _maps(self, pixels: Tensor, window: Window, names: Sequence[str]) -> dict[str, Tensor]:
@@ -220,26 +195,20 @@ class Objective:
         return self.features.trunk.map_size(name, pixels.shape[2], pixels.shape[3])
 
     def _windows(self, pixels: Tensor) -> list[Window]:
-        height, width = pixels.shape[2:]
-        down, along = (_sides(length, self.tile, max(self.strides.values())) for length in (height, width))
-        return [Window(rows, columns, *outer) for rows, a in down for columns, b in along for outer in [(a, b)]]
+        return windows(pixels.shape[2], pixels.shape[3], self.tile, max(self.strides.values()))
 
 
-def check_tiles(features: Features) -> None:
-    """Raise UsageError unless maps can be computed in tiles: they have to begin at multiples of the stride."""
-    if not isinstance(features.trunk, VggTrunk):
-        fix = "paint a smaller picture, allow more memory, or take other features"
-        raise UsageError("features that can be computed in tiles, such as a VGG's", features.name, fix)
+def measured(features: Features, style_layers: Mapping[str, float], picture: Tensor, tile: int | None) -> Grams:
+    """Return a picture's Gram matrices over pixels.
 
+    Args:
+        features: Whose maps.
+        style_layers: Names of the maps; their weights do not matter.
+        picture: (1, 3, H, W) in [0, 1].
+        tile: Side of the tiles that it is computed in, or None.
 
-def _sides(length: int, tile: int | None, stride: int) -> list[tuple[slice, slice]]:
-    """Cut a side into tiles of nearly one size; (what each answers for, what it looks at), the last without an end."""
-    count = 1 if tile is None else -(-length // tile)
-    cells = length // stride
-    starts = [stride * (cells * i // count) for i in range(count)]
-    stops: list[int | None] = [*starts[1:], None]
-    halo = -(-HALO // stride) * stride
-    return [
-        (slice(start, stop), slice(max(0, start - halo), None if stop is None else stop + halo))
-        for start, stop in zip(starts, stops, strict=True)
-    ]
+    Raises:
+        UsageError: Tiles of a network whose maps do not begin at multiples of its stride.
+    """
+    weights = Weights(0.0, 1.0, 0.0, style_layers, {})
+    return Objective(features, weights, None, [Region(None, {})], tile=tile).grams(picture)[0]

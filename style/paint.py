@@ -14,10 +14,11 @@ from torch import Tensor
 from ..core.checks import UsageError
 from ..core.pixels import Descent, Step, descend
 from .features import Features
+from .memory import free_memory, tile_for
 from .networks import VggTrunk
-from .objective import Objective, check_tiles
+from .objective import Objective
 from .painting import Painting, Progress
-from .scales import free_memory, tile_for
+from .windows import check_tiles
 
 SMALLEST_TILE = 256
 OnStep = Callable[[Progress], bool | None]
@@ -133,7 +134,7 @@ def _tiles(job: Job, first: int) -> list[int | None]:
         canvas = job.canvases[number]
         found[number] = tile_for(job.features, job.layers, canvas.height, canvas.width, budget)
     if any(tile is not None for tile in found):
-        check_tiles(job.features)
+        check_tiles(job.features.trunk, job.features.name)
     return found
 
 

@@ -38,6 +38,7 @@ class TextureSynthesis(StyleTransfer):
         rate: Of the optimizer; None for its own.
         tile: Side of tiles; None for tiles only where the memory asks for them.
         memory_gb: That may be taken; None for a share of what is free.
+        precision: Of the maps, "fp32", "bf16" or "auto".
         seed: Of the noise: another seed, another picture.
         device: "cpu" or "cuda".
     """
@@ -57,6 +58,7 @@ class TextureSynthesis(StyleTransfer):
         rate: float | None = None,
         tile: int | None = None,
         memory_gb: float | None = None,
+        precision: str = "auto",
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -64,7 +66,8 @@ class TextureSynthesis(StyleTransfer):
         keywords: dict[str, Any] = {
             "smallest": smallest, "steps": steps, "tv_weight": tv_weight, "style_scale": texture_scale,
             "features": features, "pooling": pooling, "normalized": normalized, "style_layers": layers,
-            "optimizer": optimizer, "rate": rate, "tile": tile, "memory_gb": memory_gb, "seed": seed, "device": device,
+            "optimizer": optimizer, "rate": rate, "tile": tile, "memory_gb": memory_gb, "precision": precision,
+            "seed": seed, "device": device,
         }  # fmt: skip
         super().__init__(size=None, init="noise", content_weight=0.0, style_weight=1.0, **keywords)
 
@@ -100,7 +103,7 @@ class TextureSynthesis(StyleTransfer):
             optimizer=self.optimizer,
             rate=self.rate,
             tile=self.tile,
-            memory=None if self.memory_gb is None else self.memory_gb * 2**30,
+            memory=self._budget(),
             settings={**self._settings(), "height": height, "width": width},
         )
         return paint(job, on_step, every, state)
@@ -109,4 +112,4 @@ class TextureSynthesis(StyleTransfer):
         """Return the Gram matrices for a scale: the texture shrinks with the canvas, whatever the canvas' size."""
         factor = canvases[number].height / canvases[-1].height
         sides = [max(1, round(max(style.shape[:2]) * factor)) for style in self.styles_]
-        return mixed([self._grams(i, side, None) for i, side in enumerate(sides)], self.weights_)
+        return mixed([self._styles.at(i, side) for i, side in enumerate(sides)], self.weights_)

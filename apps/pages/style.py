@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from functools import partial
+
 import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from striate.apps import pick, show
+from striate.apps import pick, show, style_fast_part
 from striate.apps.samples import RENDERED, SAMPLES
 from striate.apps.server import MAX_UPLOAD_MB
 from striate.apps.style_worker import Work
@@ -62,7 +65,10 @@ def watch(work: Work) -> None:
     """Show a painting while it is made, with a way to end it; the page runs once more when it is done."""
     if not work.running:
         st.rerun()
-    left = f"about {duration(work.eta_seconds)} left" if work.losses else "Begins, or waits for another painting"
+    work.watched()
+    ahead = work.ahead
+    waits = f"Waits for {ahead} other painting{'s' * (ahead > 1)}" if ahead else "Begins"
+    left = f"about {duration(work.eta_seconds)} left" if work.losses else waits
     st.progress(min(1.0, work.done), text=left)
     if st.button("Stop and keep the picture", icon=":material/stop_circle:", key="style-stop"):
         work.stop()
@@ -86,7 +92,9 @@ def curves(work: Work) -> None:
 
 def result(work: Work, painting: Painting) -> None:
     """Show the painting beside what it is made of, and offer it as a file."""
-    if painting.notice:
+    if work.abandoned:
+        st.info("It was ended here because nobody watched and others waited.", icon=":material/info:")
+    elif painting.notice:
         st.info(painting.notice.capitalize() + ".", icon=":material/info:")
     image = painting.image
     before = resize(work.content, (image.shape[0], image.shape[1]))
@@ -98,7 +106,7 @@ def result(work: Work, painting: Painting) -> None:
     st.image(show.preview(both), width="stretch", alt="The painting and the picture side by side", output_format="PNG")
     with st.container(horizontal=True):
         for label, suffix, bits in (("PNG", "png", 8), ("PNG, 16 bits", "png", 16), ("JPEG", "jpg", 8)):
-            data, mime = painting.encode(suffix, bits=bits), "image/jpeg" if suffix == "jpg" else "image/png"
+            data, mime = partial(work.file, suffix, bits), "image/jpeg" if suffix == "jpg" else "image/png"
             file_name = f"painting.{suffix}"
             st.download_button(label, data, file_name, mime, icon=":material/download:", on_click="ignore")
     curves(work)
@@ -114,8 +122,8 @@ def code(content: pick.Picture, style: str, options: dict[str, object]) -> None:
         f"painting = transfer.fit({drawn_by}).transform({content.name!r})",
     ]
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
-    show.code("\n".join([*lines, 'painting.save("painting.png")']), f"striate style {content.name} {style} "
-              f"-o painting.png {flags}")  # fmt: skip
+    command = f"striate style {shlex.quote(content.name)} {shlex.quote(style)} -o painting.png {flags}"
+    show.code("\n".join([*lines, 'painting.save("painting.png")']), command)
 
 
 def page() -> None:
@@ -152,7 +160,11 @@ def page() -> None:
             show.error("This cannot be painted", work.problem)
         elif work.problem is not None:
             raise work.problem
+        else:
+            st.info("It was ended before it began.", icon=":material/info:")
     code(content, name, options)
+    st.divider()
+    style_fast_part.show_part(content)
 
 
 page()

@@ -40,7 +40,8 @@ def disc(height: int = 40, width: int = 56) -> NDArray[np.uint8]:
 
 def small(**keywords: Any) -> StyleTransfer:
     """Return a transfer that takes a moment."""
-    usual: dict[str, Any] = {"features": tiny(), "size": 48, "smallest": 0, "steps": 12, "tv_weight": 0.0}
+    usual: dict[str, Any] = {"features": tiny(), "size": 48, "smallest": 0, "steps": 12, "tv_weight": 0.0,
+                             "precision": "fp32"}  # fmt: skip
     return StyleTransfer(**{**usual, **keywords})
 
 

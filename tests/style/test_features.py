@@ -122,8 +122,8 @@ def test_layers_beyond_the_last_are_not_computed() -> None:
     features = tiny()
     features.trunk.layers["relu2_1"] = nn.Identity()  # would fail: 8 channels where 12 are expected
     assert [*features(torch.rand(1, 3, 8, 8), ["relu1_1"])] == ["relu1_1"]
-    assert features.numbers_per_pixel(["relu1_1"]) == 8
-    assert features.numbers_per_pixel(["relu2_1"]) == 8 + 8 / 4 + 12 / 4
+    assert features.numbers_per_pixel(["relu1_1"]) == [8]
+    assert features.numbers_per_pixel(["relu2_1"]) == [8, 8 / 4, 12 / 4]
     assert features.least_side(["relu1_1", "relu3_1"]) == 8
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from striate.core.checks import UsageError
-from striate.style.features import Features
+from striate.style import windows
+from striate.style.features import Features, load_features
 from striate.style.losses import grams, mixed, relative, total_variation
 from striate.style.networks import SqueezeTrunk
-from striate.style.objective import Objective, Region, Weights
+from striate.style.objective import Objective, Region, Weights, measured
 from striate.tests.style.stand_ins import STYLE_LAYERS, tiny
 
 EVEN = dict.fromkeys(STYLE_LAYERS, 1.0)
@@ -78,6 +79,75 @@ def test_tiles_give_what_the_whole_picture_gives(size: tuple[int, int], masked: 
     tiled, in_tiles = gradient(Objective(features, weights, content, regions, tile=80), painting)
     assert tiled == pytest.approx(whole, rel=5e-4)  # G - A is a hundredth of either; seen: 6e-5
     torch.testing.assert_close(in_tiles, wholly, rtol=1e-3, atol=1e-5 * float(wholly.abs().max()))
+
+
+def apart(monkeypatch: pytest.MonkeyPatch, halo: int) -> float:
+    """Return how far the gradient of two tiles is from that of the whole, with features that see as far as a VGG."""
+    monkeypatch.setattr(windows, "HALO", halo)
+    features = load_features()
+    weights = Weights(
+        1.0, 10.0, 0.0, dict.fromkeys(features.style_layers, 1.0), dict.fromkeys(features.content_layers, 1.0)
+    )
+    content, style, painting = pictures(96, 288)
+    target = measured(features, weights.style_layers, style, None)
+    found = []
+    for tile in (None, 144):
+        loss = Objective(features, weights, content, [Region(None, target)], tile=tile)
+        found.append(gradient(loss, painting)[1])
+    return float((found[1] - found[0]).norm() / found[0].norm())
+
+
+def test_tiles_look_as_far_beyond_themselves_as_a_vgg_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    enough, less = apart(monkeypatch, windows.HALO), apart(monkeypatch, 16)
+    assert enough < 1e-3
+    assert less > 10 * enough
+
+
+@pytest.mark.parametrize("size", [(160, 232), (167, 231)], ids=["multiples of the stride", "odd sides"])
+def test_gram_matrices_in_tiles_are_those_of_the_whole(size: tuple[int, int]) -> None:
+    features, (picture, *_) = tiny(), pictures(*size)
+    whole, tiled = (measured(features, EVEN, picture, tile) for tile in (None, 80))
+    plain = targets(features, picture)
+    for name in STYLE_LAYERS:
+        torch.testing.assert_close(whole[name], plain[name], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(tiled[name], whole[name], rtol=1e-4, atol=1e-6)
+    balanced = [tiny(), tiny()]
+    for one, tile in zip(balanced, (None, 80), strict=True):
+        one.balance([picture], STYLE_LAYERS, tile)
+        assert one.turns["relu2_1"].diag().std() > 0
+    torch.testing.assert_close(*(one.turns["relu3_1"] for one in balanced), rtol=1e-4, atol=1e-4)
+
+
+def test_maps_of_half_floats_are_summed_in_whole_ones() -> None:
+    maps = torch.rand(1, 4, 30, 40).bfloat16().requires_grad_()
+    (found,) = grams({"a": maps}, {}).values()
+    rows = maps.detach().double()[0].flatten(1)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), rows @ rows.T, rtol=1e-5, atol=0)
+    weights = torch.rand(4, 4)
+    (slope,) = torch.autograd.grad((found * weights).sum(), maps)
+    assert slope.dtype == torch.bfloat16
+    exact = ((weights + weights.T).double() @ rows).view_as(slope)
+    torch.testing.assert_close(slope.double(), exact, rtol=2**-6, atol=1e-3)
+
+
+def test_many_equal_pixels_are_summed_without_losing_digits() -> None:
+    maps = torch.tensor([0.3, 0.7, 1.1]).view(1, 3, 1, 1).expand(1, 3, 800, 1000)
+    column = maps[0, :, 0, 0].double()
+    exact = 800_000 * column[:, None] * column
+    torch.testing.assert_close(grams({"a": maps}, {})["a"].double(), exact, rtol=2e-4, atol=0)  # at once: 1e-2
+
+
+def test_a_loss_of_half_floats_is_nearly_that_of_whole_ones() -> None:
+    content, style, painting = pictures(64, 80)
+    parts = []
+    for dtype in (torch.float32, torch.bfloat16):
+        features = tiny().computing_in(dtype)
+        weights = Weights(1.0, 10.0, 0.5, EVEN, {"relu3_1": 1.0})
+        target = measured(features, EVEN, style, None)
+        parts.append(gradient(Objective(features, weights, content, [Region(None, target)]), painting)[0])
+    assert parts[1] == pytest.approx(parts[0], rel=0.05)
+    assert parts[1] != parts[0]
 
 
 def test_a_region_is_blind_to_what_is_outside_of_it() -> None:

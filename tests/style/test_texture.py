@@ -14,7 +14,8 @@ from striate.tests.style.stand_ins import stripes, tiny, total
 
 
 def synthesis(**keywords: Any) -> TextureSynthesis:
-    return TextureSynthesis(**{"features": tiny(), "steps": 40, "smallest": 24, **keywords}).fit(stripes())
+    usual: dict[str, Any] = {"features": tiny(), "steps": 40, "smallest": 24, "precision": "fp32"}
+    return TextureSynthesis(**{**usual, **keywords}).fit(stripes())
 
 
 def test_any_size_comes_out_in_the_texture_s_colours() -> None:

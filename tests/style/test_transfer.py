@@ -15,8 +15,8 @@ from striate.core.images import resize, to_tensor
 from striate.style import Painting, Progress
 from striate.style.colours import luminance
 from striate.style.losses import total_variation
+from striate.style.memory import needed
 from striate.style.objective import Objective
-from striate.style.scales import memory
 from striate.tests.style.stand_ins import disc, small, stripes, tiny, total
 
 STYLE, CONTENT = stripes(), disc()
@@ -196,7 +196,7 @@ def test_tiles_paint_what_the_whole_picture_gives() -> None:
 def test_little_memory_is_kept_by_tiles_and_said() -> None:
     features = tiny()
     names = [*features.style_layers]
-    least, most = (memory(features, names, 343, 480, tile) for tile in (256, None))
+    least, most = (needed(features, names, 343, 480, tile) for tile in (256, None))
     assert least < most
     tiled = small(size=480, steps=1, memory_gb=(least + 1) / 2**30).fit(STYLE)
     assert "painted 343 x 480 pixels in tiles of 256" in tiled.transform(CONTENT).notice

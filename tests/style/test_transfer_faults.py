@@ -13,10 +13,10 @@ from striate.core.checkpoints import save_state
 from striate.core.checks import DataError, UsageError
 from striate.style import StyleTransfer
 from striate.style.features import Features
+from striate.style.memory import needed
 from striate.style.networks import SqueezeTrunk
 from striate.style.objective import Objective
 from striate.style.painting import read_settings
-from striate.style.scales import memory
 from striate.tests.style.stand_ins import disc, small, stripes, tiny
 
 STYLE, CONTENT = stripes(), disc()
@@ -61,6 +61,7 @@ def test_masks_that_do_not_fit_are_refused(masks: Any, words: str) -> None:
         ({"init": "contant"}, "did you mean 'content'"),
         ({"colours": "lumi"}, "expected colours to be one of"),
         ({"optimizer": "sgd"}, "expected optimizer to be one of lbfgs, adam"),
+        ({"precision": "fp8"}, "expected precision to be one of auto, fp32, bf16"),
         ({"size": 0}, "size to be a positive number"),
         ({"steps": 0}, "at least one step"),
         ({"smallest": -1}, "expected smallest not below 0; got -1"),
@@ -135,7 +136,7 @@ def test_where_it_is_painted_does_not_make_another_painting() -> None:
 
 def test_too_little_memory_is_found_before_the_first_step() -> None:
     features = tiny()
-    budget = memory(features, [*features.style_layers], 343, 480, 256) - 1
+    budget = needed(features, [*features.style_layers], 343, 480, 256) - 1
     transfer = small(size=480, smallest=60, memory_gb=budget / 2**30).fit(STYLE)
     with pytest.raises(UsageError, match="GiB of memory for 343 x 480 pixels"):
         transfer.transform(CONTENT, on_step=lambda _: pytest.fail("it was begun"))
@@ -143,7 +144,7 @@ def test_too_little_memory_is_found_before_the_first_step() -> None:
 
 def test_features_without_tiles_are_refused_before_the_first_step() -> None:
     squeeze = Features("squeeze", SqueezeTrunk(), ("relu1",), ("fire2",))
-    budget = memory(squeeze, ["relu1", "fire2"], 343, 480, 256) + 1
+    budget = needed(squeeze, ["relu1", "fire2"], 343, 480, 256) + 1
     transfer = small(features=squeeze, size=480, smallest=60, memory_gb=budget / 2**30).fit(STYLE)
     with pytest.raises(UsageError, match="features that can be computed in tiles, such as a VGG's; got squeeze"):
         transfer.transform(CONTENT, on_step=lambda _: pytest.fail("it was begun"))
