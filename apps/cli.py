@@ -28,6 +28,7 @@ from . import (
     cli_robustness,
     cli_segment,
     cli_style,
+    cli_style_fast,
     cli_weights,
 )
 from .console import INTERRUPTED, RUNTIME_ERROR, exit_code, note, show_error
@@ -47,6 +48,7 @@ app.add_typer(cli_classify.app, name="classify")
 app.add_typer(cli_segment.app, name="segment")
 app.add_typer(cli_bow.app, name="bow")
 app.add_typer(cli_fool.app, name="fool")
+app.add_typer(cli_style_fast.app, name="style-fast")
 app.add_typer(cli_weights.app, name="weights")
 app.add_typer(cli_bench.app, name="bench")
 app.command("style")(cli_style.style)

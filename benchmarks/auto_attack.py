@@ -46,8 +46,8 @@ def torchattacks(data: Set, epsilon: float) -> Tensor:
 
 
 @torch.no_grad()
-def left(data: Set, pictures: Tensor, epsilon: float) -> float:
-    """Return the share of pictures that are still named right.
+def left(data: Set, pictures: Tensor, epsilon: float) -> int:
+    """Return how many pictures are still named right.
 
     Raises:
         Differs: A picture left the ball.
@@ -55,7 +55,7 @@ def left(data: Set, pictures: Tensor, epsilon: float) -> float:
     worst = float((pictures - data.x).abs().max())
     if worst > epsilon + 1e-6 or pictures.min() < 0 or pictures.max() > 1:
         raise Differs(f"a change of {worst:.4f} instead of {epsilon:.4f}: nothing was kept")
-    return float((data.module(pictures).argmax(1) == data.y).float().mean())
+    return int((data.module(pictures).argmax(1) == data.y).sum())
 
 
 def rows(name: str, folder: Path, count: int, run: str) -> list[Row]:
@@ -78,10 +78,11 @@ def rows(name: str, folder: Path, count: int, run: str) -> list[Row]:
     case = f"AutoAttack, linf {LEVELS[name]}/255, {name}, {len(data.x)} pictures"
     calls = {"striate": own, "torchattacks": theirs}
     made = measure(SUBJECT, case, calls, baseline="torchattacks", run=run, rounds=1, warmup=0, goal="C10")
-    shares = {candidate: left(data, pictures, epsilon) for candidate, pictures in found.items()}
-    print(f"{case}: " + ", ".join(f"{candidate} leaves {share:.1%}" for candidate, share in shares.items()), flush=True)
-    if shares["striate"] - shares["torchattacks"] > max(APART, 1 / len(data.x)) + 1e-9:
-        raise Differs(f"{case}: ours leaves {shares['striate']:.1%}, theirs {shares['torchattacks']:.1%}")
+    right = {candidate: left(data, pictures, epsilon) for candidate, pictures in found.items()}
+    told = ", ".join(f"{candidate} leaves {count / len(data.x):.1%}" for candidate, count in right.items())
+    print(f"{case}: {told}", flush=True)
+    if right["striate"] - right["torchattacks"] > max(round(APART * len(data.x)), 1):
+        raise Differs(f"{case}: ours leaves {right['striate']} right, theirs {right['torchattacks']}")
     return made
 
 

@@ -28,6 +28,7 @@ RUNS = {
         name: (["data", "--pictures", "40", "--epochs", "1"], said)
         for name, said in {
             "dropout_against_overfitting": "dropout 0.5: train error",
+            "fcn_strides": "FCN-8s: mIoU",
             "feature_neighbours": "features: ",
             "lenet_robustness": "checkerboard: ",
             "pca_colour": "with PCA colour: test error",
@@ -52,6 +53,19 @@ def write_pictures(folder: Path, side: int, channels: int) -> None:
             for i in range(count):
                 picture = 20 * label + rng.integers(0, 60, (side, side, channels)).squeeze()
                 Image.fromarray(picture.astype(np.uint8)).save(folder / split / str(label) / f"{i}.png")
+
+
+def write_masks(folder: Path) -> None:
+    """Write a few pictures of CamVid's layout, half of them sky."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for part in (split, f"{split}annot"):
+            (folder / part).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(folder / split / f"{i}.png")
+            Image.fromarray(np.repeat([0, 3], 24)[:, None].repeat(64, 1).astype(np.uint8)).save(
+                folder / f"{split}annot" / f"{i}.png"
+            )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +99,9 @@ def test_example(name: str, run: Run, tmp_path: Path) -> None:
         from striate.core.datasets.synthetic import write_synthetic
 
         write_synthetic(tmp_path / "shapes", n_train=2, n_val=1, scene="shapes", seed=0)
-    if EXAMPLES[name].parent.name == "lectures":
+    if name == "fcn_strides":
+        write_masks(tmp_path / "data")
+    elif EXAMPLES[name].parent.name == "lectures":
         write_pictures(tmp_path / "data", *((28, 1) if name in DIGITS else (32, 3)))
     said = run(name, tmp_path)
     assert RUNS[name][1] in said
