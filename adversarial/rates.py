@@ -54,14 +54,14 @@ class Curve:
         attack: Name of the attack.
         distance: Of the budgets.
         points: By growing budget; the first is 0, the clean accuracy.
-        results: What the attack made of the pictures, for each budget above 0.
+        results: What the attack made of the pictures at the largest budget; those of the others would fill the memory.
     """
 
     model: str
     attack: str
     distance: str
     points: tuple[Point, ...]
-    results: tuple[Results, ...] = field(default=(), repr=False, compare=False)
+    results: Results | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: all but the results."""
@@ -116,7 +116,7 @@ def robustness(
         raise UsageError("at least one epsilon", "an empty list", "pass [2 / 255, 8 / 255], say")
     found = run_within(attack, model, images, labels, budgets, distance, seed=seed, on_step=on_step)
     points = points_of(found, budgets, seed, resamples, level)
-    return Curve(name, attack.name, distance or attack.distance.name, points, tuple(found))
+    return Curve(name, attack.name, distance or attack.distance.name, points, found[-1])
 
 
 def points_of(

@@ -165,7 +165,7 @@ def adversary_named(words: str) -> AdversarialTraining:
             raise unknown("field of an adversary", name, known)
         try:
             values[name] = int(value) if name in ("steps", "ramp_epochs") else float(Fraction(value))
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ZeroDivisionError, OverflowError):
             raise UsageError(f"a number for {name}", repr(value), f"write {method},epsilon=8/255,steps=10") from None
     if "epsilon" not in values:
         raise UsageError("an adversary with an epsilon", repr(words), f"write {method},epsilon=8/255")

@@ -86,7 +86,7 @@ def transferred(models: Mapping[str, Any], found: Mapping[str, Results]) -> Tran
     """Ask each model about what fooled the others, for results that are there already.
 
     Args:
-        models: As `transfer`'s.
+        models: As `transfer_matrix`'s.
         found: By name of the model attacked, what an attack made of the same pictures.
 
     Raises:

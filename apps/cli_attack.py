@@ -127,7 +127,7 @@ def number(name: str, text: str) -> float:
     upper, _, lower = text.partition("/")
     try:
         return float(upper) / (float(lower) if lower else 1.0)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise UsageError(f"--{name} as a number or a fraction", repr(text), f"write --{name} 8/255") from None
 
 

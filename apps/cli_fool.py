@@ -91,11 +91,13 @@ def evolve(
     evolution = Evolution(**_made(asked["make"]))
     models = _models(asked["data"]["weights"], device)
     archive = Archive.load(run / STATE) if resume else None
-    save_config(run, asked)
     try:
         with _bar("generation", evolution.generations) as show:
             archive = evolution.run(
-                models, classes=_names(asked["data"].get("classes")), archive=archive, on_generation=_saving(run, show)
+                models,
+                classes=_names(asked["data"].get("classes")),
+                archive=archive,
+                on_generation=_saving(run, asked, show),
             )
     except KeyboardInterrupt:
         note(f"go on with: striate fool evolve {' '.join(f'--weights {w}' for w in weights)} --out {run} --resume")
@@ -177,13 +179,18 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",")]
 
 
-def _saving(run: Path, show: Callable[[int, str, float], None]) -> Callable[[Generation], None]:
-    """Return what is called after each generation: it shows where the evolution stands, and saves it now and then."""
+def _saving(run: Path, asked: dict[str, Any], show: Callable[[int, str, float], None]) -> Callable[[Generation], None]:
+    """Return what is called after each generation: it shows where the evolution stands, and saves it now and then.
+
+    The first call writes what was asked for: what the evolution refuses leaves no folder behind.
+    """
     saved = [0.0]
 
     def tell(now: Generation) -> None:
         done = int((now.confidences >= 0.9999).sum())
         show(now.generation, f"least {now.confidences.min():.4f}, {done} at 99.99 %", now.eta_seconds)
+        if not saved[0]:
+            save_config(run, asked)
         if time.monotonic() - saved[0] > SAVE_SECONDS:
             now.archive.save(run / STATE)
             saved[0] = time.monotonic()

@@ -124,7 +124,7 @@ def _more(
     from ..adversarial.transfer import jpeg_survival, transferred
     from ..adversarial.victims import victim
 
-    made = {name: curve.results[-1] for name, curve in zip(models, curves, strict=True)}
+    made = {name: curve.results for name, curve in zip(models, curves, strict=True) if curve.results is not None}
     found: dict[str, Any] = {}
     if checks:
         few = dataset.subset(list(range(min(len(dataset), CHECKED))))

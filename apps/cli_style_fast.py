@@ -13,8 +13,7 @@ from .cli_detect import Device, Json, Weights, check_device, expand
 from .console import emit, error_fields, exit_code, note, show_error, stdout
 from .defaults import defaults
 from .groups import Group
-from .runs import given, report, run_folder, save_config, with_saved
-from .training_bar import training_bar
+from .runs import given, report, run_folder, training_run, with_saved
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +50,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out, same options.")] = False,
     weights: Annotated[str | None, typer.Option(help="Start from these weights, by name or path.")] = None,
     preview: Annotated[
-        Path | None, typer.Option(help="Painted after every pass of 50 steps.", show_default="the folder's first")
+        Path | None,
+        typer.Option(help="Painted after every pass of at most 50 steps.", show_default="the folder's first"),
     ] = None,
     steps: Annotated[int | None, _option("steps", "Of the optimizer.")] = None,
     content_weight: Annotated[float | None, _option("content_weight", "Of the content.")] = None,
@@ -74,7 +74,7 @@ def train(
     seed: Annotated[int | None, _option("seed", "Seed of everything.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Learn a style: weights, history and preview.png are written after every pass of 50 steps."""
+    """Learn a style: weights, history and preview.png are written after every pass of at most 50 steps."""
     asked = {
         "painter": given(
             content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight, style_size=style_size,
@@ -90,18 +90,13 @@ def train(
     if resume:
         asked = with_saved(run, asked)
     painter = painter_for(asked["data"].get("weights"), asked["painter"])
-    if not resume:
-        save_config(run, {**asked, "style": style, "content": str(content)})
+    config = None if resume else {**asked, "style": style, "content": str(content)}
     note(f"learning to paint like {style}, in {run}")
-    try:
-        with training_bar() as on_progress:
-            painter.fit(
-                _picture(style), content, run_dir=run, resume=resume, preview=asked["data"].get("preview"),
-                on_preview=lambda _, image: _save_preview(run, image), on_progress=on_progress, **asked["fit"],
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        note(f"go on with: striate style-fast train {style} {content} --out {run} --resume")
-        raise
+    with training_run(run, config, f"striate style-fast train {style} {content} --out {run} --resume") as on_progress:
+        painter.fit(
+            _picture(style), content, run_dir=run, resume=resume, preview=asked["data"].get("preview"),
+            on_preview=lambda _, image: _save_preview(run, image), on_progress=on_progress, **asked["fit"],
+        )  # fmt: skip
     report("style-fast", painter.history_, run, as_json)
 
 

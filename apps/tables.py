@@ -10,6 +10,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+FEW = 4
+"""Letters that a column keeps while there are others to take room from."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -18,10 +21,12 @@ class Column:
     Attributes:
         widest: Cells of its longest line.
         narrowest: Cells of its longest word; of a column that is not to be folded, of its longest line.
+        whole: Whether it is folded last.
     """
 
     widest: int
     narrowest: int
+    whole: bool = False
 
     @classmethod
     def of(cls, texts: Iterable[str], whole: bool) -> Column:
@@ -29,7 +34,7 @@ class Column:
         lines = [line for text in texts for line in text.split("\n")]
         widest = max(map(cell_len, lines), default=0)
         words = [cell_len(word) for line in lines for word in line.split()]
-        return cls(widest, widest if whole else max(words, default=0))
+        return cls(widest, widest if whole else max(words, default=0), whole)
 
 
 def column_widths(columns: Sequence[Column], room: int) -> tuple[int, list[int]]:
@@ -47,7 +52,9 @@ def column_widths(columns: Sequence[Column], room: int) -> tuple[int, list[int]]
     free = room - _frame(len(columns), padding)
     widths = [column.narrowest for column in columns]
     for _ in range(narrowest - free):
-        widths[widths.index(max(widths))] = max(1, max(widths) - 1)
+        may = [i for i, column in enumerate(columns) if not column.whole and widths[i] > FEW]
+        at = max(may or range(len(widths)), key=widths.__getitem__)
+        widths[at] = max(1, widths[at] - 1)
     for _ in range(free - narrowest):  # to the column that lacks most
         lacks = [column.widest - width for column, width in zip(columns, widths, strict=True)]
         if not lacks or max(lacks) <= 0:
@@ -67,8 +74,8 @@ class FoldingTable(Table):
         title: Above it.
         columns: Heads.
         rows: One text a column.
-        numeric: Heads of columns that are set flush right and never folded.
-        unbroken: Heads of other columns that are never folded.
+        numeric: Heads of columns that are set flush right and folded last.
+        unbroken: Heads of other columns that are folded last.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from ..core.images import MAX_PIXELS, Source, load_image, to_image
 from ..core.recipe import make_options
 from ..core.training import fit
 from .fast_data import ContentCrops, content_sources
-from .fast_loss import FastLoss, measure, small, style_target
+from .fast_loss import SHORTEST, FastLoss, measure, small, style_target
 from .fast_network import STRIDE, FastNetwork
 from .fast_paint import Options, paint
 from .fast_strips import Steady
@@ -60,7 +60,7 @@ class FastStyle(Estimator):
 
     Attributes:
         network_: Paints pictures in [0, 1]; None before `fit` or `load`.
-        history_: What the last `fit` did; None before. An epoch is `PASS` steps.
+        history_: What the last `fit` did; None before. An epoch is a pass, at most `PASS` steps.
 
     Raises:
         UsageError: A number out of range.
@@ -274,7 +274,9 @@ class FastStyle(Estimator):
         Raises:
             ModelError: A painter without weights.
             DataError: No pictures.
+            UsageError: A size below 64.
         """
+        whole("size", size, SHORTEST)
         network, loss = self._painting(), self._loss(load_image(style))
         rows = [measure(network, loss, small(one, size))[0] for one in content_sources(content)]
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.checks import UsageError, fraction, unknown, whole
+from ..core.checks import ImageError, fraction, unknown, whole
 from ..core.images import resize, to_tensor
 from .colours import with_luminance
 from .fast_network import LEAST, FastNetwork
@@ -57,7 +57,7 @@ def paint(network: FastNetwork, image: NDArray[np.uint8], options: Options, stea
         float32 (1, 3, H, W) in [0, 1], on the network's device.
 
     Raises:
-        UsageError: More memory needed than there is.
+        ImageError: More memory needed than there is.
     """
     device = next(network.parameters()).device
     height, width = image.shape[0], image.shape[1]
@@ -66,7 +66,7 @@ def paint(network: FastNetwork, image: NDArray[np.uint8], options: Options, stea
     need, free = bytes_per_pixel(network) * height * width, free_memory(device)
     if need > free:
         expected, fix = f"{need / 2**30:.1f} GiB of memory for {height} x {width} pixels", "pass a smaller size"
-        raise UsageError(expected, f"{free / 2**30:.1f} GiB that may be taken", fix)
+        raise ImageError(expected, f"{free / 2**30:.1f} GiB that may be taken", fix)
     # What mirrors a picture below 16 pixels mirrors it at every layer of the network, only more often.
     more = [(0, max(0, LEAST - side)) for side in (height, width)]
     content = to_tensor(np.pad(resize(image, (height, width)), (*more, (0, 0)), mode="reflect")).to(device)

@@ -130,9 +130,12 @@ def paint_in_strips(
 
 
 def bytes_per_pixel(network: FastNetwork) -> float:
-    """Return what painting takes for each pixel: the maps beside the widest layer, picture, grain and painting."""
-    full, half = (network.layers[i].conv.out_channels for i in (0, 1))  # type: ignore[union-attr]
-    return 4 * (int(full) + int(half) / 4 + 4 * 4)  # type: ignore[arg-type]
+    """Return what painting takes for each pixel: the maps beside the widest layer, picture, grain and painting.
+
+    A residual block holds three maps of a sixteenth of the pixels: what it was given, its first and its second.
+    """
+    full, half, quarter = (int(network.layers[i].conv.out_channels) for i in range(3))  # type: ignore[union-attr, arg-type]
+    return 4 * (max(full + half / 4, 3 * quarter / 16) + 4 * 4)
 
 
 def _seen(stage: Stage, x: Tensor, rows: slice, size: tuple[int, int]) -> Tensor:

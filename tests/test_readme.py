@@ -36,8 +36,8 @@ def test_snippet_runs(index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     exec(code, {"__name__": f"snippet_{index + 1}"})
 
 
-def test_there_are_eleven_snippets() -> None:
-    assert len(SNIPPETS) == 11
+def test_there_are_twelve_snippets() -> None:
+    assert len(SNIPPETS) == 12
 
 
 def _walk(words: list[str]) -> Any:

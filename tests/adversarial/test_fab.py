@@ -62,6 +62,16 @@ def test_the_way_to_a_plane_is_the_shortest_inside_the_box(linf: bool) -> None:
             assert (np.abs(move).max() if linf else np.linalg.norm(move)) == pytest.approx(least, rel=1e-4)
 
 
+def test_a_plane_is_met_in_float32_over_many_pixels() -> None:
+    random = torch.Generator().manual_seed(0)
+    slopes = torch.randn(4, 150_528, generator=random) * torch.exp(2 * torch.randn(4, 150_528, generator=random))
+    points = torch.randint(0, 256, slopes.shape, generator=random) / 255
+    gaps = 1e-5 * slopes.square().sum(1)
+    moves = shortest(points, slopes, gaps, linf=False)
+    missing = (slopes.double() * moves.double()).sum(1) + gaps.double()
+    assert (missing.abs() / gaps).max() < 1e-3
+
+
 @pytest.mark.parametrize("distance", ["linf", "l2"])
 @pytest.mark.parametrize("aim", ["each", "nearest"])
 def test_a_linear_models_nearest_boundary_is_found(distance: str, aim: str, linear: Attackable) -> None:

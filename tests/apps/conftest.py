@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from striate.core.images import save_image
 
 NAMES = ("Platelets", "RBC", "WBC")
 NUCLEI = ("background", "nucleus")
+MAIN = sys.modules["__main__"]
+
+
+@pytest.fixture(autouse=True)
+def same_main() -> Iterator[None]:
+    """Put `__main__` back: AppTest leaves its script there, which a process spawned by a later test would run."""
+    yield
+    sys.modules["__main__"] = MAIN
 
 
 @dataclass

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,8 +56,10 @@ def test_an_interrupted_evolution_says_how_to_go_on(
 ) -> None:
     saving = cli_fool._saving
 
-    def interrupted(run: Path, show: Callable[[int, str, float], None]) -> Callable[[object], None]:
-        tell = saving(run, show)
+    def interrupted(
+        run: Path, asked: dict[str, Any], show: Callable[[int, str, float], None]
+    ) -> Callable[[object], None]:
+        tell = saving(run, asked, show)
 
         def then_stop(now: object) -> None:
             tell(now)  # type: ignore[arg-type]
@@ -69,6 +72,12 @@ def test_an_interrupted_evolution_says_how_to_go_on(
     assert ran.code == 130
     assert "--resume" in ran.err
     assert (tmp_path / "out" / "state.safetensors").is_file()
+
+
+def test_what_is_refused_leaves_no_folder(striate: Striate, tmp_path: Path) -> None:
+    ran = striate("fool", "evolve", "--weights", "lenet5-mnist", "--classes", "nosuch", "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_goal_of_one_never_ends_an_evolution() -> None:

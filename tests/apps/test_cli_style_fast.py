@@ -15,6 +15,7 @@ import pytest
 from striate.apps import cli_style_fast
 from striate.apps.cli_style_fast import FEATURES, FIT, MAKE, PAINT, RECIPE, WIDTHS
 from striate.core.checks import UsageError
+from striate.core.history import Progress
 from striate.core.images import load_image, save_image
 from striate.core.recipe import TrainingOptions
 from striate.core.video import read_frames, write_video
@@ -68,6 +69,13 @@ def test_defaults_shown_are_the_apis_and_every_option_is_there() -> None:
     assert {"size", "strength", "colours", "steady"} <= set(inspect.signature(cli_style_fast.apply).parameters)
 
 
+@pytest.mark.parametrize("refused", [("no-such-folder",), (".", "--precision", "fp64")], ids=["folder", "precision"])
+def test_what_is_refused_leaves_no_run_folder(striate: Run, refused: tuple[str, ...], tmp_path: Path) -> None:
+    ran = striate("style-fast", "train", "strokes", *refused, "--out", tmp_path / "run")
+    assert ran.code in (2, 3)
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_writes_a_run_folder_resumes_and_its_weights_paint(
     striate: Run, content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +110,8 @@ def test_train_writes_a_run_folder_resumes_and_its_weights_paint(
 
 
 def test_ctrl_c_says_how_to_go_on(striate: Run, content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any, **__: Any) -> None:
+    def interrupted(*_: Any, on_progress: Callable[[Progress], None], **__: Any) -> None:
+        on_progress(Progress(1, 1, 1, 2, {"loss": 1.0}))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FastStyle, "fit", interrupted)

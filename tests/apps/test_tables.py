@@ -44,9 +44,13 @@ def test_widths_of_columns(room: int, padding: int, widths: list[int]) -> None:
     assert column_widths([], room) == (1, [])
 
 
+def test_what_is_to_stay_whole_is_broken_last() -> None:
+    assert column_widths([Column(10, 6), Column(39, 39, True)], 44) == (0, [4, 37])
+
+
 def test_columns_are_measured_by_their_words() -> None:
     assert Column.of(("a head", "some words\nand lines of them", "東京"), whole=False) == Column(17, 5)
-    assert Column.of(("244.4 MB",), whole=True) == Column(8, 8)
+    assert Column.of(("244.4 MB",), whole=True) == Column(8, 8, True)
     assert Column.of((), whole=False) == Column(0, 0)
 
 

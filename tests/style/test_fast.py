@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from striate.core.checkpoints import load_checkpoint, save_checkpoint
-from striate.core.checks import CheckpointError, ModelError, TrainingError, UsageError
+from striate.core.checks import CheckpointError, ImageError, ModelError, TrainingError, UsageError
 from striate.core.history import Progress
 from striate.core.images import resize, save_image
 from striate.style import FastStyle, Painting, fast, fast_paint
@@ -268,8 +268,13 @@ def test_a_painter_without_weights_is_refused() -> None:
 
 def test_too_little_memory_is_said(learned: FastStyle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_paint, "free_memory", lambda _: 1000.0)
-    with pytest.raises(UsageError, match=r"GiB of memory for 40 x 56 pixels; got .*; pass a smaller size"):
+    with pytest.raises(ImageError, match=r"GiB of memory for 40 x 56 pixels; got .*; pass a smaller size"):
         learned.transform(disc())
+
+
+def test_a_size_that_measures_nothing_is_refused(learned: FastStyle) -> None:
+    with pytest.raises(UsageError, match="size"):
+        learned.evaluate(stripes(), CONTENT, size=0)
 
 
 def test_layers_with_weights_are_kept_in_the_file(tmp_path: Path) -> None:

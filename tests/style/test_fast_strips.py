@@ -115,17 +115,19 @@ def test_a_weight_that_forgets_nothing_is_refused(weight: float, words: str) -> 
         Steady(weight)
 
 
-def test_no_layer_takes_more_than_is_told_for_a_pixel() -> None:
-    ours = FastNetwork((16, 32, 64), 1)
+@pytest.mark.parametrize("widths", [(16, 32, 64), (8, 16, 256), (4, 64, 8)])
+def test_no_layer_takes_more_than_is_told_for_a_pixel(widths: tuple[int, int, int]) -> None:
+    ours = FastNetwork(widths, 1)
     sides, most, side = [1.0], 0.0, 1.0
     before = 4
     for layer in ours.layers:
         stage = layer.first if isinstance(layer, Residual) else layer
         assert isinstance(stage, Stage)
-        taken = before * side**2
+        taken = (2 if isinstance(layer, Residual) else 1) * before * side**2
         side = side / int(stage.conv.stride[0]) * stage.enlarge
         sides.append(side)
         before = stage.conv.out_channels
         most = max(most, 4 * (taken + before * side**2))
     assert side == 1
-    assert most + 4 * 7 <= bytes_per_pixel(ours) == 160
+    assert most + 4 * 7 <= bytes_per_pixel(ours)
+    assert bytes_per_pixel(FastNetwork((16, 32, 64), 1)) == 160
