@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.checks import ModelError, UsageError, unknown
+from ..core.checks import ImageError, ModelError, SaveError, UsageError, unknown
 from .cli_detect import Device, Json, Weights, check_device
 from .console import emit, stdout, table
 from .runs import given
@@ -60,8 +60,10 @@ def attack(
     Of a detector all objects shall vanish, or with --target one of that class appear; of a segmenter the mask inside
     --box, or everywhere, shall become --target.
     """
-    from ..core.images import load_image, save_image
+    from ..core.images import SUFFIXES, load_image, save_image
 
+    for path, formats in ((out, (".png",)), (drawing, SUFFIXES)):
+        _check_out(path, formats)
     model = load_model(weights, device)
     image = load_image(picture)
     tried = make(method, option)
@@ -80,6 +82,21 @@ def attack(
     if drawing is not None:
         save_image(result.draw(), drawing)
     _report(result, picture, weights, as_json)
+
+
+def _check_out(path: Path | None, formats: tuple[str, ...]) -> None:
+    """Refuse before an attack, which may take minutes, what could not be written after it.
+
+    Raises:
+        ImageError: A file name of another format. SaveError: A folder that is not there.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in formats:
+        known = ", ".join(sorted(formats))
+        raise ImageError(f"a file name that ends in {known}", str(path), "choose .png, which keeps every pixel")
+    if not path.parent.is_dir():
+        raise SaveError("a file name in a folder that exists", f"no such folder: {path.parent}", "create it")
 
 
 def load_model(weights: str, device: str) -> Any:
@@ -234,5 +251,6 @@ def _report(result: Any, picture: Path, weights: str, as_json: bool) -> None:
         return
     norms = figures.pop("norms")
     stdout().print(f"{picture}: {'fooled' if result.success else 'not fooled'}: {result}")
+    named = figures.pop("attack")  # so long that the names of the other figures would be broken
     rows = [*figures.items(), *norms.items()]
-    stdout().print(table(f"{figures['attack']}", ("figure", "value"), rows, numeric=("value",)))
+    stdout().print(table(f"{named}", ("figure", "value"), rows, numeric=("value",)))

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from ..core.checks import SaveError, StriateError, UsageError
+from ..core.checks import SaveError, StriateError, UsageError, unknown
 from .cli_classify import numbers
 from .cli_detect import Device, Json, check_device
 from .cli_segment_train import sides
@@ -171,7 +171,7 @@ def _run(
     check_out(out, bits)
     own = {name: asked[name] for name in inspect.signature(made).parameters if name in asked}
     keywords = {**given(**own), **({"size": None} if "size" in own and asked["size"] == 0 else {})}
-    painter = made(**keywords).fit([_picture(one) for one in pictures], shares)
+    painter = made(**keywords).fit([picture_of(one) for one in pictures], shares)
     with painting_bar() as on_step:
         painting = transform(painter, on_step=on_step, every=EVERY, state=_earlier(state))
     finish(task, painting, out, bits, state, asked["as_json"])
@@ -254,11 +254,19 @@ def painting_bar() -> Iterator[Callable[[Progress], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _picture(text: str) -> Any:
-    """Return a drawn pattern for its name, and a path as it is."""
+def picture_of(text: str) -> Any:
+    """Return a drawn pattern for its name, and a path as it is.
+
+    Raises:
+        UsageError: neither a pattern nor a file: a name without a suffix.
+    """
     from ..style.patterns import PATTERNS, pattern
 
-    return pattern(text) if text in PATTERNS else text
+    if text in PATTERNS:
+        return pattern(text)
+    if not Path(text).suffix and not Path(text).exists():
+        raise unknown("style", text, PATTERNS)
+    return text
 
 
 def _names(layers: str | None) -> list[str] | None:

@@ -10,6 +10,7 @@ import typer
 from ..core.checks import ImageError, UsageError
 from .cli_classify import numbers
 from .cli_detect import Device, Json, Weights, check_device, expand
+from .cli_style import picture_of
 from .console import emit, error_fields, exit_code, note, show_error, stdout
 from .defaults import defaults
 from .groups import Group
@@ -94,7 +95,7 @@ def train(
     note(f"learning to paint like {style}, in {run}")
     with training_run(run, config, f"striate style-fast train {style} {content} --out {run} --resume") as on_progress:
         painter.fit(
-            _picture(style), content, run_dir=run, resume=resume, preview=asked["data"].get("preview"),
+            picture_of(style), content, run_dir=run, resume=resume, preview=asked["data"].get("preview"),
             on_preview=lambda _, image: _save_preview(run, image), on_progress=on_progress, **asked["fit"],
         )  # fmt: skip
     report("style-fast", painter.history_, run, as_json)
@@ -161,13 +162,6 @@ def painter_for(weights: str | None, make: dict[str, Any]) -> FastStyle:
     if "widths" in make:
         make["widths"] = [int(width) for width in numbers("widths", make["widths"])]
     return FastStyle(**make)
-
-
-def _picture(text: str) -> Any:
-    """Return a drawn pattern for its name, and a path as it is."""
-    from ..style.patterns import PATTERNS, pattern
-
-    return pattern(text) if text in PATTERNS else text
 
 
 def _save_preview(run: Path, image: NDArray[np.uint8]) -> None:

@@ -1,6 +1,7 @@
 """`striate attack` and `striate robustness`, on the shipped models and on a small one."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from striate.core.datasets.smear import blood_smear
 from striate.core.images import load_image, resize, save_image
 from striate.detection import Detector
 from striate.tests.adversarial.test_attack import QUICK
+from striate.tests.apps.conftest import Ran
 from striate.tests.bow_baseline.stand_ins import as_folders, bands
 
 
@@ -196,3 +198,16 @@ def test_what_robustness_refuses(trained, tmp_path: Path, capsys: pytest.Capture
     assert "budgets in l0, for onepixel got --distance linf" in " ".join(capsys.readouterr().err.split())
     assert main([*words, "--distance", "l7"]) == 2
     assert "distance to be one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "file", "said"),
+    [("--out", "f.jpg", "ends in .png"), ("--drawing", "w.xyz", "ends in"), ("--out", "no/f.png", "no such folder")],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_attack(
+    striate: Callable[..., Ran], option: str, file: str, said: str, tmp_path: Path
+) -> None:
+    save_image(np.full((32, 32, 3), 99, np.uint8), tmp_path / "grey.png")
+    ran = striate("attack", tmp_path / "grey.png", "--weights", "no-such-weights", option, tmp_path / file)
+    assert ran.code != 0
+    assert said in ran.err  # and not that there are no such weights

@@ -16,6 +16,7 @@ from striate.core.checks import SaveError
 from striate.core.images import load_image, save_image
 from striate.style import Painting, StyleTransfer, TextureSynthesis
 from striate.style.painting import read_settings
+from striate.tests.apps.conftest import Ran
 
 QUICK = ("--size", 48, "--steps", 3, "--smallest", 0)
 
@@ -160,3 +161,11 @@ def test_a_full_disk_costs_no_work(
     assert striate(*call).code == 0
     assert load_image(out).shape == (34, 48, 3)
     assert not state.exists()
+
+
+def test_a_style_that_is_neither_drawn_nor_a_file_names_the_known(
+    striate: Callable[..., Ran], picture: Path, tmp_path: Path
+) -> None:
+    ran = striate("style", picture, "mozaic", "-o", tmp_path / "out.png")
+    assert ran.code == 2
+    assert "did you mean 'mosaic'?" in ran.err
