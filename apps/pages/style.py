@@ -132,7 +132,8 @@ def page() -> None:
     st.caption("A picture is painted anew until a network sees the textures of another in it.")
     options = sidebar()
     pick.uploader()
-    samples = sorted(SAMPLES, key=lambda entry: entry.source == RENDERED)  # photographs first
+    # Photographs of things first, then what a microscope saw, then what is rendered.
+    samples = sorted(SAMPLES, key=lambda entry: (entry.source == RENDERED, entry.key == "stained-tissue"))
     pick.gallery(samples)
     try:
         content = pick.picture(samples)
