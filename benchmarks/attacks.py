@@ -32,6 +32,7 @@ from striate.benchmarks.harness import FOLDER, Part, Row, keep, measure, new_run
 from striate.core.classifier import Classifier
 from striate.core.datasets.load_classes import load_classes
 from striate.core.images import to_tensor
+from striate.core.views import over_views
 from striate.core.weights import WEIGHTS
 
 SUBJECT = "attacks"
@@ -50,7 +51,7 @@ class Module(nn.Module):
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         assert classifier.network_ is not None
-        self.network, self.flip = classifier.network_, classifier.views == "flip"
+        self.network, self.views = classifier.network_, classifier.views
         self.grey = classifier.channels == 1
         self.luma: Tensor
         self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114])[:, None, None])
@@ -58,8 +59,7 @@ class Module(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of pictures (N, 3, H, W) of the network's size."""
         x = (x * self.luma).sum(1, keepdim=True) if self.grey else x
-        scores = self.network(x)
-        return (scores + self.network(x.flip(3))) / 2 if self.flip else scores
+        return over_views(self.network, x, self.views)
 
 
 class Set(NamedTuple):
