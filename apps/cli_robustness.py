@@ -12,7 +12,7 @@ from ..core.checks import DataError, UsageError
 from .cli_attack import Method, Options, Seed, load_model, make, number
 from .cli_classify import Data
 from .cli_detect import Device, Json
-from .console import _plain, emit, note, stdout, table
+from .console import emit, note, plain, stdout, table
 from .runs import run_folder
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _write(folder: Path, curves: list[Curve], about: dict[str, Any]) -> None:
     texts = {
         "curves.csv": to_csv(curves),
         "curves.svg": plot(curves),
-        "robustness.json": json.dumps(_plain(whole), indent=1, allow_nan=False) + "\n",
+        "robustness.json": json.dumps(plain(whole), indent=1, allow_nan=False) + "\n",
     }
     for name, text in texts.items():
         atomic_write(folder / name, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]

@@ -46,7 +46,7 @@ def emit(task: str, **fields: Any) -> None:
 
     Figures that are not numbers (the AP of a class without objects) become null, because JSON has no NaN.
     """
-    print(json.dumps(_plain({"schema_version": SCHEMA_VERSION, "task": task, **fields}), allow_nan=False))
+    print(json.dumps(plain({"schema_version": SCHEMA_VERSION, "task": task, **fields}), allow_nan=False))
 
 
 def note(message: str) -> None:
@@ -107,16 +107,16 @@ def error_document(error: StriateError) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "error": {**error_fields(error), "exit_code": exit_code(error)}}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn numpy and torch scalars into Python's, tuples into lists and non-finite figures into None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (str, bool, int)) or value is None:
         return value
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value)

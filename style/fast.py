@@ -219,8 +219,9 @@ class FastStyle(Estimator):
 
         Raises:
             ModelError: A painter without weights.
-            ImageError: A picture that cannot be read.
-            UsageError: An option out of range, or more memory needed than there is: 160 bytes a pixel at usual widths.
+            ImageError: A picture that cannot be read, or one that wants more memory than there is: 160 bytes a pixel
+                at usual widths.
+            UsageError: An option out of range.
         """
         network, options = self._painting(), Options(size, strength, colours)
         settings = {**self.config(), **asdict(options)}
