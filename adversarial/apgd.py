@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 
 import torch
@@ -78,12 +78,10 @@ class Apgd(Attack):
         scores = scores.scatter(1, goal.labels[:, None], float("-inf"))
         return scores.topk(min(self.classes, scores.shape[1] - 1), 1).indices
 
-    def _loss(self, goal: ClassGoal, towards: Tensor, outputs: Tensor) -> Tensor:
+    def _loss(self, goal: ClassGoal, towards: Tensor) -> Callable[[Tensor], Tensor]:
         if self.loss == "ce":
-            return goal.loss(outputs)
-        if self.loss == "dlr" and goal.targets is None:
-            return goal.dlr(outputs)
-        return replace(goal, targets=towards).dlr(outputs)
+            return goal.loss
+        return goal.dlr if self.loss == "dlr" and goal.targets is None else replace(goal, targets=towards).dlr
 
     def _climb(self, problem: Problem, towards: Tensor) -> tuple[Tensor, Tensor]:
         """Run algorithm 1; return pictures and which of them fool."""
@@ -94,7 +92,7 @@ class Apgd(Attack):
         checks = checkpoints(self.steps)
         for step in range(self.steps + 1):
             goal = part.class_goal
-            outputs, losses, gradient = part.gradient(state.x, partial(self._loss, goal, towards))
+            outputs, losses, gradient = part.gradient(state.x, self._loss(goal, towards))
             met = goal.met(outputs)
             fooled[rows[met]], found[rows[met]] = True, state.x[met]
             keep = ~met

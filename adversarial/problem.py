@@ -165,11 +165,17 @@ class Problem:
     def gradient(self, pictures: Tensor, loss: Callable[[Any], Tensor]) -> tuple[Any, Tensor, Tensor]:
         """Return outputs, loss (N,) and its gradient (N, 3, H, W), which is zero outside the mask.
 
+        A `ClassGoal`'s own losses (`goal.loss`, `goal.dlr`) are recorded where the victim allows it.
+
         Raises:
             ModelError: A gradient that is not finite.
         """
         self.cost.queries[self.rows.cpu()] += 1
         self.cost.gradients[self.rows.cpu()] += 1
+        recorded = getattr(self.victim, "recorded", None)
+        if recorded is not None and recorded.takes(pictures, loss):
+            outputs, losses, gradient = recorded(pictures, loss)
+            return outputs, losses, self._finite(gradient)
         x = pictures.detach().requires_grad_(True)
         outputs = self.victim.scores(x)
         losses = loss(outputs)

@@ -18,6 +18,7 @@ from ..core.optimize import has_bfloat16
 from ..core.views import VIEWS, over_views
 from .geometry import ClassGeometry, Geometry
 from .parts import at_once
+from .recorded import RecordedGradients
 
 Ask = Callable[[list[Any]], NDArray[np.float32]]
 """Pictures uint8 (H, W, 3), or anything else that `core.images.load_image` takes -> probabilities (N, classes)."""
@@ -73,6 +74,8 @@ class Attackable:
         tolerance: How far probabilities may be from the model's.
         precision: "fp32", or "bf16" to compute products in bfloat16: on CPUs that multiply it in hardware gradients
             take 0.55 of the time (small-cifar10), and 2 % of their signs differ.
+        cuda_graphs: On CUDA, record gradients once and replay them; the network may then not look at values on the
+            host.
 
     Raises:
         ModelError: A network in train mode.
@@ -90,6 +93,7 @@ class Attackable:
         views: str = "one",
         tolerance: float = TOLERANCE,
         precision: str = "fp32",
+        cuda_graphs: bool = False,
     ) -> None:
         for kind, name, known in (("precision", precision, ("fp32", "bf16")), ("views", views, VIEWS)):
             if name not in known:
@@ -100,11 +104,17 @@ class Attackable:
         self.network, self.precision = frozen(network), precision
         tensor = next(iter([*network.parameters(), *network.buffers()]), torch.zeros(()))
         self.device = tensor.device
+        self.recorded = RecordedGradients(self._entered, self._answered) if cuda_graphs else None
 
     def scores(self, pictures: Tensor, *, exact: bool = False) -> Tensor:
         """Return the logits (N, classes), differentiable; with `exact` as from pictures of 8 bits."""
+        return self._answered(self._entered(pictures, exact=exact))
+
+    def _entered(self, pictures: Tensor, *, exact: bool = False) -> Tensor:
         x = pictures if self.geometry is None else self.geometry(pictures, exact=exact)
-        x = x.contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _answered(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return over_views(self.network, x, self.views)
 
@@ -214,6 +224,7 @@ def of_classifier(classifier: Classifier, *, precision: str = "fp32") -> Attacka
         views=classifier.views,
         tolerance=TOLERANCE_BF16 if bf16 or precision == "bf16" else TOLERANCE,
         precision=precision,
+        cuda_graphs=True,
     )
 
 

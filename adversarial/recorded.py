@@ -1,0 +1,61 @@
+"""Gradients to pictures as CUDA graphs: of a small network, kernels run faster than Python can ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..core.optimize.graphs import CudaGraphs
+from .criteria import Misclassified
+from .goals import ClassGoal
+
+Loss = Callable[[Tensor], Tensor]
+LEAST = 16
+"""Pictures in the smallest recording. Larger ones hold the next power of two: attacks drop what they have fooled, and
+each size would be recorded anew; the places left over hold the last picture again."""
+
+
+class RecordedGradients:
+    """Outputs, loss and gradient of a `ClassGoal`'s losses, forward and backward pass in one recording.
+
+    What turns pictures into the network's input runs beside it: its matrices belong to a cache that may drop them, the
+    network's tensors stay where they are.
+
+    Args:
+        enter: Pictures (N, 3, H, W) -> the network's input.
+        scores: The network's input -> logits (N, classes); must not look at values on the host.
+    """
+
+    def __init__(self, enter: Loss, scores: Loss) -> None:
+        self.enter, self.scores = enter, scores
+        self.graphs: dict[tuple[str, bool], CudaGraphs] = {}
+
+    def takes(self, pictures: Tensor, loss: Callable[..., Tensor]) -> bool:
+        """Tell whether a loss is a method of a `ClassGoal`, and the pictures on a CUDA device."""
+        return pictures.is_cuda and isinstance(getattr(loss, "__self__", None), ClassGoal)
+
+    def __call__(self, pictures: Tensor, loss: Callable[..., Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return outputs, losses (N,) and gradients (N, 3, H, W)."""
+        goal, name = loss.__self__, loss.__name__  # type: ignore[attr-defined]
+        with torch.enable_grad():
+            given = pictures.detach().requires_grad_(True)
+            x = self.enter(given)
+        values = (x.detach(), goal.labels) if goal.targets is None else (x.detach(), goal.labels, goal.targets)
+        count = len(pictures)
+        rows = torch.arange(max(LEAST, 1 << (count - 1).bit_length()), device=x.device).clamp(max=count - 1)
+        graphs = self.graphs.setdefault((name, goal.targets is None), CudaGraphs(self._function(name)))
+        outputs, losses, slopes = (found[:count] for found in graphs(*(one[rows] for one in values)))
+        return outputs, losses, torch.autograd.grad(x, given, slopes)[0]
+
+    def _function(self, name: str) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+        def gradient(x: Tensor, labels: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+            with torch.enable_grad():
+                given = x.detach().requires_grad_(True)
+                outputs = self.scores(given.contiguous(memory_format=torch.channels_last))
+                losses = getattr(ClassGoal(Misclassified(), labels, targets), name)(outputs)
+                (slopes,) = torch.autograd.grad(losses.sum(), given)
+            return outputs.detach(), losses.detach(), slopes
+
+        return gradient
