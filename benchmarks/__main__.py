@@ -16,6 +16,7 @@ import torch
 
 from striate.benchmarks import (
     attacks,
+    attacks_gpu,
     auto_attack,
     bow,
     cpu,
@@ -69,6 +70,8 @@ def subjects() -> dict[str, Subject]:
         "networks": whole_networks.parts,
         "segmentation": segmentation.gpu_parts,
         "tasks": tasks.parts,
+        "attacks": attacks_gpu.parts,
+        "style": style.gpu_parts,
     }
 
 
