@@ -80,8 +80,7 @@ class CarliniWagner(Attack):
             outputs, losses, gradient = part.gradient(pictures, partial(self._hinge, part, c))
             deltas = pictures - part.originals
             lengths = part.distance.norm(deltas)
-            leads = part.class_goal.margin(outputs) <= -self.confidence
-            met = part.goal.met(outputs) & leads & (lengths < nearest[rows])
+            met = self._reached(part, outputs) & (lengths < nearest[rows])
             best[rows[met]], nearest[rows[met]] = pictures[met], lengths[met]
             slope = (gradient + 2 * deltas) * (1 - w.tanh() ** 2) / 2
             first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
@@ -98,4 +97,9 @@ class CarliniWagner(Attack):
         return best, nearest
 
     def _hinge(self, problem: Problem, constant: Tensor, outputs: Tensor) -> Tensor:
-        return constant * (problem.class_goal.margin(outputs) + self.confidence).clamp(min=0)
+        """The margin until the goal is reached: a criterion of confidence asks for more than crossing the boundary."""
+        lead = problem.class_goal.margin(outputs) + self.confidence
+        return constant * torch.where(self._reached(problem, outputs.detach()), 0, lead)
+
+    def _reached(self, problem: Problem, outputs: Tensor) -> Tensor:
+        return problem.goal.met(outputs) & (problem.class_goal.margin(outputs) <= -self.confidence)

@@ -20,6 +20,7 @@ from ..core.letterbox import plan_letterbox
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as cv2.COLOR_RGB2GRAY."""
+CPU = torch.device("cpu")
 LINES = 256
 """Unit vectors that are resized at a time: 256 x 4,000 floats are 4 MB."""
 
@@ -32,14 +33,14 @@ class Geometry(Protocol):
 
 
 @lru_cache(maxsize=16)
-def resize_matrix(length: int, wanted: int, shrinking: bool) -> Tensor:
+def resize_matrix(length: int, wanted: int, shrinking: bool, device: torch.device = CPU) -> Tensor:
     """Return the float32 (wanted, length) matrix by which `core.images.resize` changes the length of one axis."""
     way = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     parts = []
     for start in range(0, length, LINES):
         unit = np.eye(length, min(LINES, length - start), -start, dtype=np.float32)
         parts.append(cv2.resize(unit, (unit.shape[1], wanted), interpolation=way).reshape(wanted, -1))
-    return torch.from_numpy(np.concatenate(parts, 1))
+    return torch.from_numpy(np.concatenate(parts, 1)).to(device)
 
 
 def resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
@@ -49,7 +50,7 @@ def resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
         return pictures
     shrinking = size[0] * size[1] < height * width
     rows, columns = (
-        resize_matrix(length, wanted, shrinking).to(pictures.device)
+        resize_matrix(length, wanted, shrinking, pictures.device)
         for length, wanted in zip((height, width), size, strict=True)
     )
     return rows @ pictures @ columns.T
@@ -75,8 +76,8 @@ class ClassGeometry:
         square = pictures[:, :, top : top + short, left : left + short]
         square = _rounded(resized(square, (self.side, self.side)), exact)
         if self.channels == 1:
-            weights = torch.tensor(LUMA, dtype=square.dtype, device=square.device)[:, None, None]
-            square = _rounded((square * weights).sum(1, keepdim=True), exact)
+            red, green, blue = square.split(1, 1)
+            square = _rounded(LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue, exact)
         return centre(square, (self.image_size, self.image_size))
 
 

@@ -81,7 +81,7 @@ class Problem:
     ) -> Problem:  # fmt: skip
         """Make a problem of pictures float (N, 3, H, W)."""
         count, device = len(originals), originals.device
-        zeros = torch.zeros(count, dtype=torch.int64)
+        zeros = torch.zeros(count, dtype=torch.int64, device=device)
         radius = torch.full((count,), float("inf") if epsilon is None else epsilon, device=device)
         rows = torch.arange(count, device=device)
         draws = Draws.of(originals, seed)
@@ -132,7 +132,7 @@ class Problem:
     @torch.no_grad()
     def outputs(self, pictures: Tensor) -> Any:
         """Ask the victim about one version of each picture, (N, 3, H, W)."""
-        self.cost.queries[self.rows.cpu()] += 1
+        self.cost.queries[self.rows] += 1
         return self.victim.scores(pictures)
 
     @torch.no_grad()
@@ -143,7 +143,7 @@ class Problem:
             Scores (N, K, classes) and which reach the goal, bool (N, K).
         """
         count, versions = pictures.shape[:2]
-        self.cost.queries[self.rows.cpu()] += versions
+        self.cost.queries[self.rows] += versions
         flat = [self.victim.scores(part) for part in pictures.flatten(0, 1).split(at_once(pictures.shape[2:]))]
         scores = torch.cat(flat) if flat else pictures.new_zeros(0, len(self.victim.names))
         rows = torch.arange(count, device=pictures.device).repeat_interleave(versions)
@@ -158,7 +158,7 @@ class Problem:
 
         Right at a boundary the two differ: the model may compute in bfloat16.
         """
-        self.cost.queries[self.rows.cpu()] += 1
+        self.cost.queries[self.rows] += 1
         answers = self.victim.probabilities([to_image(one) for one in pictures])
         return self.goal.met(log_scores(answers).to(pictures.device))
 
@@ -170,16 +170,17 @@ class Problem:
         Raises:
             ModelError: A gradient that is not finite.
         """
-        self.cost.queries[self.rows.cpu()] += 1
-        self.cost.gradients[self.rows.cpu()] += 1
+        self.cost.queries[self.rows] += 1
+        self.cost.gradients[self.rows] += 1
         recorded = getattr(self.victim, "recorded", None)
         if recorded is not None and recorded.takes(pictures, loss):
             outputs, losses, gradient = recorded(pictures, loss)
             return outputs, losses, self._finite(gradient)
-        x = pictures.detach().requires_grad_(True)
-        outputs = self.victim.scores(x)
-        losses = loss(outputs)
-        (gradient,) = torch.autograd.grad(losses.sum(), x)
+        with torch.enable_grad():
+            x = pictures.detach().requires_grad_(True)
+            outputs = self.victim.scores(x)
+            losses = loss(outputs)
+            (gradient,) = torch.autograd.grad(losses.sum(), x)
         return detached(outputs), losses.detach(), self._finite(gradient)
 
     def gradients(self, pictures: Tensor, values: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -188,13 +189,14 @@ class Problem:
         Raises:
             ModelError: A gradient that is not finite.
         """
-        x = pictures.detach().requires_grad_(True)
-        outputs = self.victim.scores(x)
-        found = values(outputs)
-        count = found.shape[1]
-        self.cost.queries[self.rows.cpu()] += 1
-        self.cost.gradients[self.rows.cpu()] += count
-        rows = [torch.autograd.grad(found[:, k].sum(), x, retain_graph=k + 1 < count)[0] for k in range(count)]
+        with torch.enable_grad():
+            x = pictures.detach().requires_grad_(True)
+            outputs = self.victim.scores(x)
+            found = values(outputs)
+            count = found.shape[1]
+            rows = [torch.autograd.grad(found[:, k].sum(), x, retain_graph=k + 1 < count)[0] for k in range(count)]
+        self.cost.queries[self.rows] += 1
+        self.cost.gradients[self.rows] += count
         gradients = torch.stack([self._finite(row) for row in rows], 1)
         return outputs.detach(), found.detach(), gradients
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ Loss = Callable[[Tensor], Tensor]
 LEAST = 16
 """Pictures in the smallest recording. Larger ones hold the next power of two: attacks drop what they have fooled, and
 each size would be recorded anew; the places left over hold the last picture again."""
+PATIENCE = 5
+"""Gradients of a size that are computed as they come before it is recorded: that costs four of them."""
 
 
 class RecordedGradients:
@@ -31,10 +35,15 @@ class RecordedGradients:
     def __init__(self, enter: Loss, scores: Loss) -> None:
         self.enter, self.scores = enter, scores
         self.graphs: dict[tuple[str, bool], CudaGraphs] = {}
+        self.asked: Counter[tuple[Any, ...]] = Counter()
 
     def takes(self, pictures: Tensor, loss: Callable[..., Tensor]) -> bool:
-        """Tell whether a loss is a method of a `ClassGoal`, and the pictures on a CUDA device."""
-        return pictures.is_cuda and isinstance(getattr(loss, "__self__", None), ClassGoal)
+        """Tell whether a gradient should be replayed: pictures on CUDA, a method of a `ClassGoal`, asked for often."""
+        if not (on_device(pictures) and isinstance(getattr(loss, "__self__", None), ClassGoal)):
+            return False
+        key = (_places(len(pictures)), pictures.shape[1:], loss.__name__)
+        self.asked[key] += 1
+        return self.asked[key] > PATIENCE
 
     def __call__(self, pictures: Tensor, loss: Callable[..., Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs, losses (N,) and gradients (N, 3, H, W)."""
@@ -44,7 +53,7 @@ class RecordedGradients:
             x = self.enter(given)
         values = (x.detach(), goal.labels) if goal.targets is None else (x.detach(), goal.labels, goal.targets)
         count = len(pictures)
-        rows = torch.arange(max(LEAST, 1 << (count - 1).bit_length()), device=x.device).clamp(max=count - 1)
+        rows = torch.arange(_places(count), device=x.device).clamp(max=count - 1)
         graphs = self.graphs.setdefault((name, goal.targets is None), CudaGraphs(self._function(name)))
         outputs, losses, slopes = (found[:count] for found in graphs(*(one[rows] for one in values)))
         return outputs, losses, torch.autograd.grad(x, given, slopes)[0]
@@ -59,3 +68,12 @@ class RecordedGradients:
             return outputs.detach(), losses.detach(), slopes
 
         return gradient
+
+
+def on_device(pictures: Tensor) -> bool:
+    """Tell whether there are CUDA graphs where the pictures are."""
+    return pictures.is_cuda
+
+
+def _places(count: int) -> int:
+    return max(LEAST, 1 << (count - 1).bit_length())

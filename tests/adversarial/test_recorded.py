@@ -14,7 +14,6 @@ from striate.adversarial.distances import DISTANCES
 from striate.adversarial.geometry import ClassGeometry
 from striate.adversarial.goals import ClassGoal
 from striate.adversarial.problem import Problem
-from striate.adversarial.recorded import RecordedGradients
 from striate.adversarial.victims import Attackable
 from striate.core.images import to_tensor
 from striate.tests.adversarial.stand_ins import NAMES, pictures
@@ -38,9 +37,8 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let recordings be made on the CPU; return the sizes of what they are given."""
     Replayed.sizes = []
     monkeypatch.setattr(under_test, "CudaGraphs", Replayed)
-    monkeypatch.setattr(
-        RecordedGradients, "takes", lambda self, x, loss: isinstance(getattr(loss, "__self__", None), ClassGoal)
-    )
+    monkeypatch.setattr(under_test, "on_device", lambda pictures: True)
+    monkeypatch.setattr(under_test, "PATIENCE", 0)
     return Replayed.sizes
 
 
@@ -77,6 +75,16 @@ def test_attacks_find_the_same(attack, net: nn.Module, sizes) -> None:
     assert [one.gradients for one in recorded] == [one.gradients for one in plain]
 
 
+def test_what_is_asked_for_seldom_is_not_recorded(net: nn.Module, sizes, monkeypatch) -> None:
+    monkeypatch.setattr(under_test, "PATIENCE", 3)
+    x, goal = to_tensor(pictures(3)), ClassGoal(Misclassified(), torch.tensor([0, 1, 2]))
+    problem = Problem.of(two(net)[1], x, goal, DISTANCES["l2"])
+    for _ in range(5):
+        problem.gradient(x, goal.loss)
+        problem.gradient(x[:, :, :8], goal.loss)
+    assert sizes == [16] * 4
+
+
 def test_other_losses_are_not_recorded(net: nn.Module, sizes) -> None:
     x, goal = to_tensor(pictures(3)), ClassGoal(Misclassified(), torch.tensor([0, 1, 2]))
     _, losses, _ = Problem.of(two(net)[1], x, goal, DISTANCES["l2"]).gradient(x, lambda scores: scores[:, 0])
@@ -88,7 +96,7 @@ def test_other_losses_are_not_recorded(net: nn.Module, sizes) -> None:
 @pytest.mark.parametrize("loss", ["loss", "dlr"])
 def test_a_graph_gives_what_the_network_gives(loss: str, net: nn.Module) -> None:
     plain, recorded = two(copy.deepcopy(net).cuda())
-    for count in (20, 5, 20):
+    for count in (20, 5) * (under_test.PATIENCE + 2):
         x, labels = to_tensor(pictures(count, seed=count)).cuda(), torch.arange(count).cuda() % 4
         goal = ClassGoal(Misclassified(), labels)
         problems = [Problem.of(one, x, goal, DISTANCES["l2"], 1.0) for one in (plain, recorded)]
