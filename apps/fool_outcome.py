@@ -51,7 +51,7 @@ def panels(found: Result, before: str, after: str) -> None:
     difference, factor = amplified(found.original, found.image)
     shown = (
         ("Original", found.original, before),
-        ("What was added", difference, f"{factor} times as strong, around grey"),
+        ("What was added", difference, f"{factor} times as strong; grey is unchanged"),
         ("Result", found.image, after),
     )
     for column, (name, image, text) in zip(st.columns(3), shown, strict=True):

@@ -153,14 +153,11 @@ class Estimator(ABC):
             torch.manual_seed(seed)
             network = self._build(names)
         if self.network_ is not None:
-            old, new = self.network_.state_dict(), network.state_dict()
-            network.load_state_dict({name: self._kept(name, old, new) for name in new})
+            old, new, classes = self.network_.state_dict(), network.state_dict(), self.class_layers
+            fresh = {name for name, tensor in new.items() if classes in name or old[name].shape != tensor.shape}
+            network.load_state_dict({name: (new if name in fresh else old)[name] for name in new})
         self.names = names
         self._use(network)
-
-    def _kept(self, name: str, old: dict[str, torch.Tensor], new: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the old tensor of a name, or the new one where it depends on the classes."""
-        return (new if self.class_layers in name or old[name].shape != new[name].shape else old)[name]
 
 
 def plain_state(network: nn.Module, half: bool = False) -> dict[str, torch.Tensor]:

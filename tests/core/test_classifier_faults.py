@@ -134,14 +134,17 @@ def test_other_validation_pictures_are_another_training(tmp_path: Path) -> None:
             Classifier(network="linear").fit(stripes(24), **other, resume=True, **keywords)
 
 
-def test_googlenets_auxiliary_classifiers_learn(tmp_path: Path) -> None:
+def test_googlenets_auxiliary_classifiers_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     colour = from_arrays(stripes(8, 32).pictures[..., None].repeat(3, 3), stripes(8).labels)
     classifier = Classifier(network="googlenet", image_size=32, options={"auxiliary": True})
     classifier.fit(colour, epochs=1, batch_size=4)
     assert classifier.predict(colour.image(0)).probabilities.shape == (3,)
     other = ClassDataset(colour.pictures, colour.labels % 2, ("a", "b"))
+    built, build = [], Classifier._build
+    monkeypatch.setattr(Classifier, "_build", lambda *args: built.append(1) or build(*args))
     classifier.fit(other, epochs=1, batch_size=4)
     assert classifier.network_.network.aux1.fc2.out_features == 2
+    assert len(built) == 2  # the new network, and one for the names of its layers: not one for each of 360 tensors
 
 
 def test_a_checkpoint_that_asks_for_all_the_memory(tmp_path: Path) -> None:
