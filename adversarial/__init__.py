@@ -8,7 +8,7 @@ from .attacks import ATTACKS, make_attack
 from .carlini_wagner import CarliniWagner
 from .criteria import ConfidenceAtLeast, Misclassified, Targeted
 from .deepfool import DeepFool
-from .defended import Defended, bit_depth, blur, jpeg
+from .defended import Defence, Defended, bit_depth, blur, defence_named, jpeg
 from .ensemble import Ensemble
 from .evolution import Evolution
 from .fab import Fab
@@ -31,9 +31,10 @@ from .victims import Attackable, BlackBox
 
 __all__ = [
     "ATTACKS", "AdversarialTraining", "Apgd", "Archive", "Ascent", "Attack", "Attackable", "BlackBox",
-    "CarliniWagner", "ConfidenceAtLeast", "Curve", "DeepFool", "Defended", "Ensemble", "Evolution", "Fab", "Fgsm",
-    "FoolingImages", "Honesty", "HopSkipJump", "MapResult", "MapVictim", "Misclassified", "Noise", "OnePixel",
-    "Pgd", "Result", "Results", "Square", "Szegedy", "Targeted", "Transfer", "Universal", "appear", "attack_maps",
-    "bit_depth", "blur", "champions", "check_gradients", "flip", "jpeg", "jpeg_survival", "judge", "make_attack",
-    "robustness", "surviving", "transfer_matrix", "transferred", "vanish",
+    "CarliniWagner", "ConfidenceAtLeast", "Curve", "DeepFool", "Defence", "Defended", "Ensemble", "Evolution",
+    "Fab", "Fgsm", "FoolingImages", "Honesty", "HopSkipJump", "MapResult", "MapVictim", "Misclassified", "Noise",
+    "OnePixel", "Pgd", "Result", "Results", "Square", "Szegedy", "Targeted", "Transfer", "Universal", "appear",
+    "attack_maps", "bit_depth", "blur", "champions", "check_gradients", "defence_named", "flip", "jpeg",
+    "jpeg_survival", "judge", "make_attack", "robustness", "surviving", "transfer_matrix", "transferred",
+    "vanish",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from ..core.checks import ModelError, UsageError
 from ..core.images import Source, encode_image, load_image, to_image, to_tensor
 from .criteria import Criterion, Misclassified, Targeted
 from .distances import Distance
-from .eight_bits import on_the_grid
+from .eight_bits import STRETCHES, on_the_grid
 from .goals import ClassGoal
 from .inputs import Inputs, budgets_of, check_epsilon, make_inputs
 from .problem import Problem, Step
@@ -38,12 +38,16 @@ class Attack(ABC):
     Attributes:
         needs: What the victim has to give, one of `victims.GIVES`.
         minimal: It looks for the smallest change; a budget then only decides what counts. Others use the budget up.
+        stretches: Of a perturbation that does not fool once it is rounded to 8 bits, tried in turn until it does.
+            (1.0,) takes what came: for chance, a single step, one perturbation for all, a number of queries, of which
+            more tries make something else (noise of 96/255 fools lenet5-mnist on 149 of 200 digits with, 57 without).
         distance: The norm of the budget, or that which is made small.
         epsilon: The budget where `run` is given none; None for no budget.
     """
 
     needs: ClassVar[str] = "gradients"
     minimal: ClassVar[bool] = False
+    stretches: ClassVar[tuple[float, ...]] = STRETCHES
     distance: Distance
     epsilon: float | None = None
 
@@ -137,7 +141,9 @@ class Attack(ABC):
             free = Problem.of(asked, originals, goal, self.distance, mask=mask, seed=seed, on_step=on_step)
             shared = self._solve(free) if self.minimal else None
             for budget, results in zip(budgets, made, strict=True):
-                solved = self._solve(self._within(free, budget, seed)) if shared is None else _inside(shared, budget)
+                solved = (
+                    self._solve(self._within(free, budget, seed)) if shared is None else self._inside(shared, budget)
+                )
                 results.update(zip(rows, self._judge(inputs, rows, solved, budget, seed), strict=True))
         for budget, results in zip(budgets, made, strict=True):
             left = [row for row in range(len(inputs.images)) if row not in results]
@@ -150,12 +156,20 @@ class Attack(ABC):
     def _solve(self, problem: Problem) -> Solved:
         """Return pictures on the grid of 8 bits."""
         started = time.perf_counter()
-        pictures, _ = on_the_grid(problem, self.perturb(problem).detach())
+        pictures, _ = on_the_grid(problem, self.perturb(problem).detach(), self.stretches)
         return Solved(problem, pictures, (time.perf_counter() - started) / len(problem))
+
+    def _inside(self, solved: Solved, epsilon: float | None) -> Solved:
+        """Bring what was found without a budget into the ball."""
+        if epsilon is None:
+            return solved
+        problem = solved.problem.within(epsilon)
+        return Solved(problem, on_the_grid(problem, solved.pictures, self.stretches)[0], solved.seconds)
 
     def _judge(self, inputs: Inputs, rows: list[int], solved: Solved, epsilon: float | None, seed: int) -> list[Result]:
         """Ask the model itself about the PNGs, encoded and decoded."""
         problem, cost = solved.problem, solved.problem.cost
+        queries, gradients = cost.queries.tolist(), cost.gradients.tolist()
         decoded = [load_image(encode_image(to_image(one), "png")) for one in solved.pictures]
         after = problem.victim.probabilities(decoded)
         met = problem.goal.met(log_scores(after).to(problem.originals.device)).tolist()
@@ -163,7 +177,7 @@ class Attack(ABC):
         return [
             self._result(
                 inputs, row, decoded[place], after[place], told, epsilon, seed, met[place],
-                (int(cost.queries[place]), int(cost.gradients[place])), solved.seconds,
+                (queries[place], gradients[place]), solved.seconds,
             )
             for place, row in enumerate(rows)
         ]  # fmt: skip
@@ -204,11 +218,3 @@ def _where(asked: Victim, originals: Tensor, mask: Tensor | None) -> Tensor | No
         box = f"({columns[0]}, {rows[0]}, {columns[-1] + 1}, {rows[-1] + 1})"
         raise UsageError("a mask with pixels that the model sees", "none of them", f"choose some inside {box}")
     return found
-
-
-def _inside(solved: Solved, epsilon: float | None) -> Solved:
-    """Bring what was found without a budget into the ball."""
-    if epsilon is None:
-        return solved
-    problem = solved.problem.within(epsilon)
-    return Solved(problem, on_the_grid(problem, solved.pictures)[0], solved.seconds)

@@ -19,7 +19,8 @@ class DeepFool(Attack):
 
     Moosavi-Dezfooli, Fawzi and Frossard 2016, DeepFool, algorithm 2 (equations 8 and 9; for linf equations 10 and 11:
     r = |f_l - f_y| / |w_l|_1 sign(w_l)); l is the class whose boundary is nearest. Differs from it in a last bisection
-    of the way back to the original, which makes up for the overshoot, and in stopping at what the criterion says.
+    of the way back to the original, which makes up for the overshoot, and in stopping at what the criterion says. Aims
+    at the decision: a criterion of confidence is met by chance.
 
     Args:
         distance: "l2" or "linf".
@@ -45,7 +46,7 @@ class DeepFool(Attack):
         self.candidates, self.halvings = candidates, halvings
 
     def perturb(self, problem: Problem) -> Tensor:
-        """Walk until the criterion is met, then back as far as it stays so."""
+        """Walk until the criterion is met, then back as far as it stays so; others stay where the walk ended."""
         found = problem.originals.clone()
         total, current = torch.zeros_like(found), found.clone()
         rows = torch.arange(len(problem), device=found.device)
@@ -63,7 +64,17 @@ class DeepFool(Attack):
             total = total + self._step(missing, slopes)
             current = part.boxed(part.originals + (1 + self.overshoot) * total)
             found[rows] = current
-        return closer(problem, found, self.halvings)
+        return self._back(problem, found, rows)
+
+    def _back(self, problem: Problem, found: Tensor, unsure: Tensor) -> Tensor:
+        """Bisect the way back of pictures that fool; whether `unsure` rows do, after the last step, is asked first."""
+        if not self.halvings:
+            return found
+        fooled = torch.ones(len(problem), dtype=torch.bool, device=found.device)
+        if len(unsure):
+            fooled[unsure] = problem[unsure].met(found[unsure])
+        found[fooled] = closer(problem[fooled], found[fooled], self.halvings)
+        return found
 
     def _others(self, problem: Problem) -> Tensor:
         """Classes to reach, (N, K): the target, or the likeliest ones beside the true one."""
@@ -87,15 +98,24 @@ class DeepFool(Attack):
 
 
 def closer(problem: Problem, found: Tensor, halvings: int) -> Tensor:
-    """Move pictures that fool towards their originals as far as they go on fooling, by bisection."""
-    low = torch.zeros(len(problem), device=found.device)
+    """Move pictures that fool towards their originals as far as they go on fooling, by bisection.
+
+    Pictures that are their originals, as where nothing was found, are not asked about.
+    """
+    rows = (found != problem.originals).flatten(1).any(1).nonzero()[:, 0]
+    if not len(rows):
+        return found
+    part = problem[rows]
+    deltas = found[rows] - part.originals
+    low = torch.zeros(len(part), device=found.device)
     high = torch.ones_like(low)
-    deltas = found - problem.originals
     for _ in range(halvings):
         middle = (low + high) / 2
-        met = problem.met(problem.originals + middle[:, None, None, None] * deltas)
+        met = part.met(part.originals + middle[:, None, None, None] * deltas)
         low, high = torch.where(met, low, middle), torch.where(met, middle, high)
-    return problem.originals + high[:, None, None, None] * deltas
+    nearer = found.clone()
+    nearer[rows] = part.originals + high[:, None, None, None] * deltas
+    return nearer
 
 
 def gaps(problem: Problem, others: Tensor, outputs: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class Ensemble(Attack):
         classes: Of the targeted attacks.
     """
 
+    stretches = (1.0,)  # each member's are tried when it ends
+
     def __init__(
         self, *, distance: str = "linf", epsilon: float | None = None, steps: int = 100, queries: int = 1000,
         classes: int = 9,
@@ -56,7 +58,7 @@ class Ensemble(Attack):
         best, live = problem.originals.clone(), torch.arange(len(problem), device=problem.originals.device)
         for member in self.members():
             part = problem[live]
-            best[live], fooled = on_the_grid(part, member.perturb(part))
+            best[live], fooled = on_the_grid(part, member.perturb(part), member.stretches)
             live = live[~fooled]
             if not len(live):
                 break

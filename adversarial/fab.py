@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,6 +29,7 @@ class Fab(Attack):
     "each" l is one of the likeliest other classes after the other (FAB-T of AutoAttack, a backward pass a step),
     with "nearest" in every step the one whose boundary is nearest (a backward pass a class). Differs from it in the
     last search, which is a bisection. Inside a finite ball, as in `Ensemble`, a picture stops once it is reached.
+    It aims at the decision: a criterion that asks for a confidence as well is met by chance only.
 
     Args:
         distance: "linf" or "l2".
@@ -61,15 +64,19 @@ class Fab(Attack):
         aims = others[:, None] if self.aim == "nearest" else others[:, :, None]
         rounds = [(turn, place) for turn in range(self.restarts) for place in range(aims.shape[1])]
         for number, (turn, place) in enumerate(rounds):
+
+            def tell(step: int, before: int = number * self.steps) -> None:
+                problem.tell(self.name, before + step, len(rounds) * self.steps, torch.isfinite(nearest))
+
             live = (~_inside(problem, nearest)).nonzero()[:, 0]
             if not len(live):
                 break
             part = problem[live]
             start = part.originals if turn == 0 else self._start(part, nearest[live])
-            found, lengths = self._walk(part, start, aims[live, place])
+            found, lengths = self._walk(part, start, aims[live, place], tell)
             better = lengths < nearest[live]
             best[live[better]], nearest[live[better]] = found[better], lengths[better]
-            problem.tell(self.name, number + 1, len(rounds), torch.isfinite(nearest))
+            tell(self.steps)
         return closer(problem, best, self.halvings)
 
     def _others(self, problem: Problem) -> Tensor:
@@ -91,11 +98,14 @@ class Fab(Attack):
         scale = radius / 2 / self.distance.norm(deltas).clamp(min=TINY)
         return part.boxed(part.originals + scale[:, None, None, None] * deltas)
 
-    def _walk(self, problem: Problem, start: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    def _walk(
+        self, problem: Problem, start: Tensor, others: Tensor, tell: Callable[[int], None]
+    ) -> tuple[Tensor, Tensor]:
         """Return the nearest pictures that fool and their distances, infinite where there is none."""
         best, nearest = problem.originals.clone(), torch.full_like(problem.epsilon, float("inf"))
         rows, part, x = torch.arange(len(problem), device=start.device), problem, start
-        for _ in range(self.steps):
+        for step in range(self.steps):
+            tell(step)
             x = self._step(part, x, others)
             met, lengths = part.met(x), part.lengths(x)
             better = met & (lengths < nearest[rows])

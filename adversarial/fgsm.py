@@ -22,6 +22,8 @@ class Fgsm(Attack):
         epsilon: Length of the step, and budget; None is the distance's usual one, 8/255, 0.5 or 12.
     """
 
+    stretches = (1.0,)
+
     def __init__(self, *, distance: str = "linf", epsilon: float | None = None) -> None:
         self.distance: Distance = distance_named(distance, ("linf", "l2", "l1"))
         self.epsilon = own_epsilon(epsilon, self.distance)

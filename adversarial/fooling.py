@@ -105,7 +105,7 @@ class FoolingImages(Sequence[FoolingImage]):
 
     def sheet(self, *, tile: int = 112, columns: int | None = None) -> NDArray[np.uint8]:
         """Draw all pictures with class and confidence, uint8 (H, W, 3)."""
-        captions = [(one.name, percent(one.confidence)) for one in self.items]
+        captions = [(one.name, ("" if one.fooled else "not: ") + percent(one.confidence)) for one in self.items]
         return contact_sheet([one.image for one in self.items], captions, tile=tile, columns=columns)
 
     def to_csv(self) -> str:

@@ -59,11 +59,11 @@ class HopSkipJump(Attack):
         """Walk along the boundary; the nearest version that fools is kept."""
         best, begun = self._begin(problem)
         rows = begun.nonzero()[:, 0]
-        part, current = problem[rows], best[rows]
-        current = self._to_boundary(part, current)
+        if not len(rows):
+            return best
+        part = problem[rows]
+        current = self._to_boundary(part, best[rows])
         for step in range(1, self.steps + 1):
-            if not len(rows):
-                break
             direction = self._direction(part, current, step)
             current = self._to_boundary(part, self._jump(part, current, direction, step))
             nearer = part.lengths(current) < part.lengths(best[rows])
@@ -76,15 +76,17 @@ class HopSkipJump(Attack):
         found, begun = problem.originals.clone(), torch.zeros_like(problem.epsilon, dtype=torch.bool)
         count, shape = len(problem), problem.originals.shape[1:]
         targeted = problem.class_goal.targets is not None
-        others = [problem.originals.roll(turn, 0) for turn in range(1, count)] if targeted else []
-        for number in range(len(others) + self.starts):
+        turns = count - 1 if targeted else 0
+        for number in range(turns + self.starts):
             live = (~begun).nonzero()[:, 0]
             if not len(live):
                 break
             part = problem[live]
-            noise = None if number < len(others) else part.draws.uniform(*shape, device=found.device)
-            tried = part.boxed(others[number][live] if noise is None else noise)
-            tried = rounded(tried)
+            if number < turns:
+                begin = problem.originals[(live - number - 1) % count]  # the picture number + 1 places before each
+            else:
+                begin = part.draws.uniform(*shape, device=found.device)
+            tried = rounded(part.boxed(begin))
             met = part.met(tried)
             found[live[met]], begun[live[met]] = tried[met], True
         return found, begun

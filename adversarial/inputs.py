@@ -137,8 +137,8 @@ def check_epsilon(epsilon: float | None, distance: Distance, minimal: bool) -> f
     """Return a budget that can be used.
 
     Raises:
-        UsageError: None for an attack that needs one, no number, zero, below, not finite, so large that any picture is
-            inside, or in Linf so small that no value of 8 bits may change.
+        UsageError: None for an attack that needs one, no number, zero, below, not finite, or in Linf 1 and more, which
+            is any picture, or so little that no value of 8 bits may change.
     """
     if epsilon is None:
         if not minimal:
@@ -165,17 +165,32 @@ def mask_for(mask: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
         size: (height, width).
 
     Raises:
-        UsageError: Another shape, a box outside the picture, or nothing that may change.
+        UsageError: Another shape, a box that is empty, reaches out of the picture or is not of whole numbers, or
+            nothing that may change.
     """
     if isinstance(mask, Sequence) and len(mask) == 4 and not isinstance(mask[0], Sequence):
-        x0, y0, x1, y1 = (int(number) for number in mask)
-        found = np.zeros(size, bool)
-        found[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = True
-    else:
-        found = np.asarray(mask)
-        if found.dtype != bool or found.shape != tuple(size):
-            got = f"{found.dtype} {found.shape}"
-            raise UsageError(f"a mask bool {tuple(size)} or a box", got, "pass one value for each pixel")
+        return _box(mask, size)
+    found = np.asarray(mask)
+    if found.dtype != bool or found.shape != tuple(size):
+        got = f"{found.dtype} {found.shape}"
+        raise UsageError(f"a mask bool {tuple(size)} or a box (x0, y0, x1, y1)", got, "pass one value for each pixel")
     if not found.any():
-        raise UsageError("a mask with pixels that may change", f"none inside {size}", "check the mask or the box")
+        raise UsageError("a mask with pixels that may change", "none that is True", "set some of them to True")
+    return found
+
+
+def _box(box: Sequence[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask of a box."""
+    height, width = size
+    try:
+        x0, y0, x1, y1 = corners = [int(number) for number in box]
+    except (TypeError, ValueError, OverflowError):
+        corners = []
+    if corners != list(box):
+        raise UsageError("a box (x0, y0, x1, y1) of whole numbers", repr(tuple(box)), "round them to pixels")
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        expected = f"a box (x0, y0, x1, y1) inside (0, 0, {width}, {height}), with x0 < x1 and y0 < y1"
+        raise UsageError(expected, repr(tuple(corners)), "x counts to the right, y down; x1 and y1 are outside the box")
+    found = np.zeros(size, bool)
+    found[y0:y1, x0:x1] = True
     return found

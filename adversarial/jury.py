@@ -15,8 +15,6 @@ from ..core.checks import ModelError, UsageError, unknown
 from .victims import GIVES, Attackable, by_scores, victim
 
 COMBINATIONS = ("min", "product")
-LEAST = 1e-45
-"""The smallest float32: a probability of 0 has a logarithm too."""
 
 
 class Jury:

@@ -25,6 +25,7 @@ class Noise(Attack):
     """
 
     needs = "decisions"
+    stretches = (1.0,)
 
     def __init__(self, *, distance: str = "linf", epsilon: float | None = None, tries: int = 10) -> None:
         self.distance: Distance = distance_named(distance, ("linf", "l2"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,10 +20,10 @@ class OnePixel(Attack):
     Su, Vargas and Sakurai 2019, One pixel attack for fooling deep neural networks, equation 3 and section III.C: a
     candidate is (x, y, r, g, b) of each pixel; places begin uniform, colours as N(128, 127); F = 0.5 and no crossover.
     Fitness is the probability of the true class, or minus that of the target. The candidates of a generation are asked
-    about together, for all pictures, as many as may be held at once.
+    about together, for all pictures, as many as may be held at once. A budget, a number of pixels, is used up.
 
     Args:
-        pixels: How many may change.
+        pixels: How many may change where `run` is given no budget.
         population: Candidates.
         generations: Most of them.
         factor: F.
@@ -44,6 +46,11 @@ class OnePixel(Attack):
     def epsilon(self) -> float:  # type: ignore[override]
         """The number of pixels."""
         return float(self.pixels)
+
+    def described(self, epsilon: float | None) -> str:
+        """Return the attack as it would be typed: with as many pixels as the budget that it was given."""
+        pixels = self.pixels if epsilon is None else max(1, int(epsilon))
+        return Attack.described(type(self)(**{**self.config(), "pixels": pixels}), epsilon)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Evolve until a picture is fooled; the fittest candidate is kept."""
@@ -78,7 +85,8 @@ class OnePixel(Attack):
 
     def _count(self, problem: Problem) -> int:
         radius = float(problem.epsilon[0])
-        return max(1, int(min(self.pixels, radius)))
+        height, width = problem.originals.shape[2:]
+        return self.pixels if math.isinf(radius) else max(1, min(int(radius), height * width))
 
     def _children(self, problem: Problem, genes: Tensor) -> Tensor:
         """Return one child of each candidate: three others, all different, joined."""

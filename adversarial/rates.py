@@ -63,6 +63,15 @@ class Curve:
     points: tuple[Point, ...]
     results: Results | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def telling(self) -> float:
+        """The smallest budget within which half of the pictures or more are fooled, else the largest of all.
+
+        There attacks can be told apart: where one fools none, or all, a weaker one may do as well.
+        """
+        half = [point.epsilon for point in self.points if point.success_rate >= 0.5]
+        return (half or [self.points[-1].epsilon])[0]
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: all but the results."""
         about = {"model": self.model, "attack": self.attack, "distance": self.distance}

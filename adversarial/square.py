@@ -30,11 +30,12 @@ class Square(Attack):
     Args:
         distance: "linf" or "l2".
         epsilon: Budget; None is the distance's usual one, 8/255 or 0.5.
-        queries: Most queries of each picture.
+        queries: Most queries of each picture in the search; the saved picture's confirmation is one more.
         share: First share of the pixels that a square has.
     """
 
     needs = "scores"
+    stretches = (1.0,)
 
     def __init__(
         self, *, distance: str = "linf", epsilon: float | None = None, queries: int = 1000, share: float = 0.8

@@ -28,7 +28,8 @@ class AdversarialTraining:
     a random start; with one step of 1.25 epsilon it is the fast training of Wong, Rice and Kolter 2020, algorithm 3.
     "trades" minimises the cross-entropy of the pictures as they are, plus `beta` times the divergence of the perturbed
     ones' probabilities from theirs, and perturbs so as to raise that divergence, from x + 0.001 N(0, I) (Zhang et al.
-    2019, equation 5 and algorithm 1).
+    2019, equation 5 and algorithm 1). Both kinds pass through the network apart, as in the authors' code (yaodongyu/
+    TRADES): batch norm takes the pictures' mean and variance from the pictures, the perturbed ones' from those.
 
     The perturbation is sought with the network in eval mode, as TRADES does: batch norm then neither sees the half-made
     pictures nor lets one picture's gradient reach another.
@@ -109,7 +110,9 @@ class AdversarialTraining:
         perturbed = self.at_epoch(epoch).perturb(model, images, labels)
         if self.method == "pgd":
             return {"robust": cross_entropy(scores_of(model, perturbed), labels)}
-        clean, robust = scores_of(model, torch.cat((images, perturbed))).chunk(2)
+        # Of several processes the second pass goes past their wrapper, which would copy batch norm's buffers once more;
+        # the gradients of both passes are summed before they are exchanged (two processes: equal to the last bit).
+        clean, robust = scores_of(model, images), scores_of(getattr(model, "module", model), perturbed)
         return {"class": cross_entropy(clean, labels), "divergence": self.beta * divergence(robust, clean)}
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

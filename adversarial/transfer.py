@@ -13,9 +13,9 @@ from ..core.checks import DataError, UsageError, unknown
 from ..core.images import load_image
 from .attack import Attack
 from .budgets import run_within
-from .defended import Defence, jpeg
+from .defended import Change, jpeg
 from .inputs import class_ids
-from .results import Results
+from .results import Result, Results
 from .victims import victim
 
 QUALITIES = (95, 85, 75, 60, 45, 30, 15)
@@ -29,7 +29,7 @@ class Transfer:
         rows: Names of the models attacked.
         columns: Names of the models asked.
         fooled: Share fooled, float (rows, columns), of the pictures that the row's model and the column's model named
-            right before; NaN where there are none.
+            right before; NaN where there are none. A picture with a target fools who names that; see `fools`.
         counts: How many those are.
     """
 
@@ -104,7 +104,7 @@ def transferred(models: Mapping[str, Any], found: Mapping[str, Results]) -> Tran
     labels = [one.label for one in first]
     right = {name: _says(model, [one.original for one in first]) == np.array(labels) for name, model in models.items()}
     rows = [
-        [_share(right[name] & right[other], model, results.images, labels) for other, model in models.items()]
+        [_share(right[name] & right[other], model, results) for other, model in models.items()]
         for name, results in found.items()
     ]
     table = np.array(rows, dtype=np.float64).reshape(len(found), len(models), 2)
@@ -125,20 +125,18 @@ def _check(models: Mapping[str, Any], by_name: Mapping[str, Any]) -> None:
         raise DataError("models of the same classes", got, "train them on the same data")
 
 
-def surviving(results: Results, model: Any, defence: Defence) -> float:
-    """Return the share of the successes that still fool a model after a defence; NaN without successes.
+def fools(result: Result, said: str) -> bool:
+    """Tell whether an answer is what the attack was after: wrong, or, where there is a target, that one."""
+    return bool(said != result.label if result.target is None else said == result.target)
 
-    A success survives when the model is wrong about the defended picture, or, of a targeted attack, names the target.
-    """
+
+def surviving(results: Results, model: Any, defence: Change) -> float:
+    """Return the share of the successes that still fool a model after a defence (see `fools`); NaN without any."""
     fooled = [one for one in results if one.success]
     if not fooled:
         return float("nan")
     says = _says(model, [defence(one.image) for one in fooled])
-    still = [
-        label != one.label if one.target is None else label == one.target
-        for one, label in zip(fooled, says, strict=True)
-    ]
-    return float(np.mean(still))
+    return float(np.mean([fools(one, label) for one, label in zip(fooled, says, strict=True)]))
 
 
 def jpeg_survival(results: Results, model: Any, qualities: Sequence[int] = QUALITIES) -> dict[int, float]:
@@ -151,11 +149,10 @@ def _says(model: Any, pictures: list[NDArray[np.uint8]]) -> NDArray[np.str_]:
     return np.array(model.names)[np.asarray(ask(pictures)).argmax(1)]
 
 
-def _share(
-    rows: NDArray[np.bool_], model: Any, changed: list[NDArray[np.uint8]], labels: Sequence[Any]
-) -> tuple[float, int]:
-    if not rows.any():
+def _share(rows: NDArray[np.bool_], model: Any, results: Results) -> tuple[float, int]:
+    """Return who is fooled of some pictures, and how many these are."""
+    kept = [results[int(row)] for row in np.flatnonzero(rows)]
+    if not kept:
         return float("nan"), 0
-    kept = np.flatnonzero(rows)
-    wrong = _says(model, [changed[row] for row in kept]) != np.array(labels)[kept]
-    return float(wrong.mean()), len(kept)
+    says = _says(model, [one.image for one in kept])
+    return float(np.mean([fools(one, label) for one, label in zip(kept, says, strict=True)])), len(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ import typer
 from ..core.checks import ImageError, ModelError, SaveError, UsageError, unknown
 from .cli_detect import Device, Json, Weights, check_device
 from .console import emit, stdout, table
+from .defaults import ROOT
 from .runs import given
+from .step_bar import step_bar, telling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from ..adversarial.changed import Changed
     from ..adversarial.goals import MapGoal
     from ..adversarial.maps import MapVictim
+    from ..adversarial.problem import Step
 
 KINDS = {
     "Classifier": "core.classifier",
@@ -31,7 +35,17 @@ KINDS = {
 """Class of a checkpoint -> the module that has it."""
 SHARE = 0.9
 
-Method = Annotated[str, typer.Option(help="Name of the attack, such as pgd, deepfool, square or hopskipjump.")]
+
+def attack_names() -> tuple[str, ...]:
+    """Return the keys of `adversarial.ATTACKS`, from its source: importing it would import torch, for a help text."""
+    tree = ast.parse((ROOT / "adversarial/attacks.py").read_text(encoding="utf-8"))
+    (table,) = (
+        node.value for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)
+    )
+    return tuple(ast.literal_eval(key) for key in table.keys if key is not None)
+
+
+Method = Annotated[str, typer.Option(help=f"Name of the attack: {', '.join(attack_names())}.")]
 Options = Annotated[
     list[str] | None, typer.Option("--option", "-o", help="Setting of the attack, as steps=40; repeat it.")
 ]
@@ -69,14 +83,17 @@ def attack(
     tried = make(method, option)
     area = _box(box, image.shape[:2], outside)
     size = None if epsilon is None else number("epsilon", epsilon)
-    if type(model).__name__ in ("Detector", "Segmenter"):
-        not_meant = given(label=label, confidence=confidence)
-        if not_meant:
-            named = ", ".join(f"--{name}" for name in not_meant)
-            raise UsageError("a classifier with those options", f"{named} with {weights}", f"drop {named}")
-        result: Any = _maps(model, image, tried, target, size, area, seed)
-    else:
-        result = _classes(model, image, tried, target, label, size, area, confidence, seed)
+    not_meant = given(label=label, confidence=confidence)
+    of_maps = type(model).__name__ in ("Detector", "Segmenter")
+    if of_maps and not_meant:
+        named = ", ".join(f"--{name}" for name in not_meant)
+        raise UsageError("a classifier with those options", f"{named} with {weights}", f"drop {named}")
+    with step_bar(f"{method}: step") as show:
+        tell = telling(show)
+        if of_maps:
+            result: Any = _maps(model, image, tried, target, size, area, seed, tell)
+        else:
+            result = _classes(model, image, tried, target, label, size, area, confidence, seed, tell)
     if out is not None:
         result.save(out)
     if drawing is not None:
@@ -175,7 +192,7 @@ def _box(text: str | None, size: tuple[int, int], outside: bool) -> Any:
 
 def _classes(
     model: Any, image: np.ndarray, tried: Attack, target: str | None, label: str | None, epsilon: float | None,
-    area: Any, confidence: float | None, seed: int,
+    area: Any, confidence: float | None, seed: int, tell: Callable[[Step], None],
 ) -> Changed:  # fmt: skip
     from ..adversarial.criteria import ConfidenceAtLeast, Misclassified, Targeted
 
@@ -183,14 +200,16 @@ def _classes(
     if confidence is not None:
         criterion = criterion & ConfidenceAtLeast(confidence)
     found: Changed = tried.run(
-        model, image, label, target=target, epsilons=epsilon, mask=area, criterion=criterion, seed=seed
-    )
+        model, image, label, target=target, epsilons=epsilon, mask=area, criterion=criterion, seed=seed,
+        on_step=tell,
+    )  # fmt: skip
     return found
 
 
 def _maps(
-    model: Any, image: np.ndarray, tried: Attack, target: str | None, epsilon: float | None, area: Any, seed: int
-) -> Changed:
+    model: Any, image: np.ndarray, tried: Attack, target: str | None, epsilon: float | None, area: Any, seed: int,
+    tell: Callable[[Step], None],
+) -> Changed:  # fmt: skip
     from ..adversarial.maps import attack_maps
 
     wanted = None if target is None else model.names.index(target) if target in model.names else -1
@@ -199,7 +218,7 @@ def _maps(
     wire = _detector if type(model).__name__ == "Detector" else _segmenter
     victim, goal, confirm = wire(model, image, wanted, area)
     mask = area if type(model).__name__ == "Detector" else None
-    return attack_maps(victim, image, goal, confirm, attack=tried, epsilon=epsilon, mask=mask, seed=seed)
+    return attack_maps(victim, image, goal, confirm, attack=tried, epsilon=epsilon, mask=mask, seed=seed, on_step=tell)
 
 
 def _detector(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +12,11 @@ import typer
 from ..core.checks import UsageError
 from .any_classifier import any_classifier
 from .cli_detect import Device, Json, check_device
-from .console import emit, note, stderr, stdout, table
+from .console import emit, note, stdout, table
 from .defaults import defaults
 from .groups import Group
 from .runs import STATE, given, run_folder, save_config, with_saved
+from .step_bar import Show, step_bar
 
 if TYPE_CHECKING:
     from ..adversarial.evolution import Generation
@@ -92,7 +92,7 @@ def evolve(
     models = _models(asked["data"]["weights"], device)
     archive = Archive.load(run / STATE) if resume else None
     try:
-        with _bar("generation", evolution.generations) as show:
+        with step_bar("generation", evolution.generations) as show:
             archive = evolution.run(
                 models,
                 classes=_names(asked["data"].get("classes")),
@@ -143,7 +143,7 @@ def ascend(
     run = run_folder(RUNS, out, resume=False)
     ascent = Ascent(**_made(make))
     models = _models(weights, device)
-    with _bar("step", ascent.steps) as show:
+    with step_bar("step", ascent.steps) as show:
 
         def tell(step: Step) -> None:
             show(step.step, "", step.eta_seconds)
@@ -179,7 +179,7 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",")]
 
 
-def _saving(run: Path, asked: dict[str, Any], show: Callable[[int, str, float], None]) -> Callable[[Generation], None]:
+def _saving(run: Path, asked: dict[str, Any], show: Show) -> Callable[[Generation], None]:
     """Return what is called after each generation: it shows where the evolution stands, and saves it now and then.
 
     The first call writes what was asked for: what the evolution refuses leaves no folder behind.
@@ -198,24 +198,6 @@ def _saving(run: Path, asked: dict[str, Any], show: Callable[[int, str, float], 
     return tell
 
 
-@contextmanager
-def _bar(unit: str, total: int) -> Iterator[Callable[[int, str, float], None]]:
-    """Give what moves a bar on a terminal: done, figures, seconds left; elsewhere nothing is written."""
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    from .training_bar import duration
-
-    console = stderr()
-    columns = (TextColumn(unit + " {task.completed}/{task.total}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(unit, total=total, figures="")
-
-        def show(done: int, figures: str, left: float) -> None:
-            bar.update(task, completed=done, figures=f"{duration(left)} left  {figures}")
-
-        yield show
-
-
 def _report(found: FoolingImages, run: Path, as_json: bool, **about: Any) -> None:
     """Write the pictures, and print how sure the models are of each."""
     from ..adversarial.contact_sheet import percent
@@ -224,9 +206,13 @@ def _report(found: FoolingImages, run: Path, as_json: bool, **about: Any) -> Non
     if as_json:
         emit("fool", run=str(run), files=[str(path) for path in files], **about, **found.to_dict())
         return
-    rows = [(one.name, percent(one.confidence), ", ".join(one.labels), one.born) for one in found]
+    unit = next(iter(about))  # what `born` counts: the evolution's generations, the ascent's steps
+    rows = [
+        (one.name, percent(one.confidence), ", ".join(one.labels), "yes" if one.fooled else "no", one.born)
+        for one in found
+    ]
     fooled = sum(one.fooled for one in found)
     title = f"{fooled} of {len(found)} classes fooled"
-    columns = ("class", "confidence of the PNG", "called", "found in")
-    stdout().print(table(title, columns, rows, numeric=("confidence of the PNG", "found in")))
+    columns = ("class", "confidence of the PNG", "called", "fooled", unit)
+    stdout().print(table(title, columns, rows, numeric=("confidence of the PNG", unit)))
     stdout().print(f"pictures: {run}")

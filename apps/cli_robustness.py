@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.checks import DataError, UsageError
+from ..core.checks import DataError, ModelError, UsageError
 from .cli_attack import Method, Options, Seed, load_model, make, number
 from .cli_classify import Data
 from .cli_detect import Device, Json
 from .console import emit, note, plain, stdout, table
 from .runs import run_folder
+from .step_bar import step_bar, telling
 
 if TYPE_CHECKING:
     from ..adversarial.attack import Attack
+    from ..adversarial.defended import Defence
     from ..adversarial.rates import Curve
+    from ..adversarial.victims import Victim
     from ..core.datasets.classes import ClassDataset
 
 RUNS = Path("runs/robustness")
@@ -40,6 +43,10 @@ def robustness(
     option: Options = None,
     split: Annotated[str, typer.Option(help="Which part of the data set.")] = "test",
     count: Annotated[int, typer.Option(help="Pictures, the first of each class in turn.")] = 100,
+    defence: Annotated[
+        list[str] | None,
+        typer.Option(help="Show each network behind it too: jpeg:QUALITY, blur:SIGMA, bits:BITS; several: by chance."),
+    ] = None,
     checks: Annotated[bool, typer.Option(help="Look for gradient masking, on the first 30.")] = True,
     transfers: Annotated[bool, typer.Option(help="Ask each model about what fooled the others.")] = False,
     jpeg: Annotated[bool, typer.Option(help="Count what still fools after JPEG.")] = False,
@@ -50,11 +57,18 @@ def robustness(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Measure robust accuracy over budgets: curves.csv, curves.svg and robustness.json are written."""
+    """Measure robust accuracy over budgets: curves.csv, curves.svg and robustness.json are written.
+
+    Gradient masking is looked for within the smallest budget that fools half of the pictures, else within the largest:
+    where it fools none, the answer is "undecided". With --defence each network stands in the table once more, attacked
+    through the defence by one who knows it.
+    """
+    from ..adversarial.defended import defence_named
     from ..adversarial.rates import robustness as curve_of
     from ..core.datasets.load_classes import load_classes
 
-    models = {one: load_model(one, device) for one in dict.fromkeys(weights)}
+    defences = [defence_named(one) for one in defence or []]
+    models = _behind({one: _victim(one, device) for one in dict.fromkeys(weights)}, defences)
     budgets = _budgets(epsilons, distance)
     dataset = load_classes(data, split, names=next(iter(models.values())).names)
     for line in dataset.report:
@@ -64,14 +78,56 @@ def robustness(
     folder, curves = run_folder(RUNS, out, False), []
     for name, model in models.items():
         note(f"{attacks[name].name} on {name}: {len(dataset)} pictures, {len(budgets)} budgets")
-        curves.append(curve_of(model, dataset, attacks[name], budgets, name=name, distance=distance, seed=seed))
+        with step_bar(f"{name}: step") as show:
+            curve = curve_of(
+                model, dataset, attacks[name], budgets, name=name, distance=distance, seed=seed, on_step=telling(show)
+            )
+        curves.append(curve)
     _write(folder, curves, {})  # what follows may take longer than all of this
-    about = _more(models, attacks, dataset, curves, seed, checks=checks, transfers=transfers, jpeg=jpeg)
+    about = _more(models, dataset, curves, seed, checks=checks, transfers=transfers, jpeg=jpeg)
+    if defences:
+        about["defences"] = [one.name for one in defences]
     _write(folder, curves, about)
     if as_json:
         emit("robustness", out=str(folder), curves=[curve.to_dict() for curve in curves], **about)
     else:
         _show(curves, about, folder)
+
+
+def _victim(weights: str, device: str) -> Victim:
+    """Return what attacks ask of a classifier, made once: it holds a copy of the network.
+
+    Raises:
+        ModelError: weights of something else.
+    """
+    from ..adversarial.victims import victim
+
+    model = load_model(weights, device)
+    if type(model).__name__ in ("Detector", "Segmenter"):
+        raise ModelError("weights of a classifier", f"a {type(model).__name__}: {weights}", "choose others")
+    return victim(model)
+
+
+def _behind(models: dict[str, Victim], defences: list[Defence]) -> dict[str, Victim]:
+    """Return the models, each network followed by itself behind the defences.
+
+    Raises:
+        ModelError: defences, and no network.
+    """
+    from ..adversarial.defended import Defended
+
+    if not defences:
+        return models
+    found: dict[str, Victim] = {}
+    for name, model in models.items():
+        found[name] = model
+        if model.gives == "gradients":
+            found[f"{name}, defended"] = Defended(model, defences)
+        else:
+            note(f"{name} is not shown behind the defence: it gives no gradients to attack it through")
+    if len(found) == len(models):
+        raise ModelError("a network behind --defence", f"{', '.join(models)}, without gradients", "drop --defence")
+    return found
 
 
 def _budgets(text: str | None, distance: str) -> list[float]:
@@ -81,13 +137,13 @@ def _budgets(text: str | None, distance: str) -> list[float]:
     return [number("epsilons", part) for part in text.split(",")]
 
 
-def _attack(model: Any, method: str, black_box: str, distance: str, options: list[str] | None) -> Attack:
+def _attack(model: Victim, method: str, black_box: str, distance: str, options: list[str] | None) -> Attack:
     """Return the attack for a model: `method`, or `black_box` where it needs more than the model gives."""
     import inspect
 
     from ..adversarial.attacks import ATTACKS
     from ..adversarial.budgets import converted
-    from ..adversarial.victims import GIVES, victim
+    from ..adversarial.victims import GIVES
 
     def made(name: str, given: list[str] | None) -> Attack:
         known = ATTACKS.get(name)
@@ -95,7 +151,7 @@ def _attack(model: Any, method: str, black_box: str, distance: str, options: lis
         return make(name, given, **({"distance": distance} if knows else {}))
 
     first = made(method, options)
-    enough = GIVES.index(victim(model).gives) >= GIVES.index(first.needs)
+    enough = GIVES.index(model.gives) >= GIVES.index(first.needs)
     chosen = first if enough else made(black_box, None)
     if chosen.distance.name != distance:
         own = chosen.distance.name
@@ -116,23 +172,20 @@ def _first(dataset: ClassDataset, count: int) -> ClassDataset:
 
 
 def _more(
-    models: dict[str, Any], attacks: dict[str, Attack], dataset: ClassDataset, curves: list[Curve], seed: int, *,
+    models: dict[str, Victim], dataset: ClassDataset, curves: list[Curve], seed: int, *,
     checks: bool, transfers: bool, jpeg: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what was asked for beside the curves, as plain data; what fools at the largest budget is theirs."""
-    from ..adversarial.honesty import check_gradients
     from ..adversarial.transfer import jpeg_survival, transferred
-    from ..adversarial.victims import victim
 
     made = {name: curve.results for name, curve in zip(models, curves, strict=True) if curve.results is not None}
     found: dict[str, Any] = {}
     if checks:
         few = dataset.subset(list(range(min(len(dataset), CHECKED))))
-        images, labels = [few.image(i) for i in range(len(few))], [few.names[i] for i in few.labels]
-        white = {name: model for name, model in models.items() if victim(model).gives == "gradients"}
         found["honesty"] = {
-            name: check_gradients(model, images, labels, distance=_checked(attacks[name]), seed=seed).to_dict()
-            for name, model in white.items()
+            name: _checked(model, few, curve, seed)
+            for (name, model), curve in zip(models.items(), curves, strict=True)
+            if model.gives == "gradients"
         }
     if transfers:
         found["transfer"] = transferred(models, made).to_dict()
@@ -141,9 +194,14 @@ def _more(
     return found
 
 
-def _checked(attack: Attack) -> str:
-    """The distance in which gradients are looked at: the attack's, where there is a check for it."""
-    return attack.distance.name if attack.distance.name in ("linf", "l2") else "linf"
+def _checked(model: Victim, few: ClassDataset, curve: Curve, seed: int) -> dict[str, Any]:
+    """Look for gradient masking within the curve's most telling budget, or, in l0, within the usual one of linf."""
+    from ..adversarial.honesty import check_gradients
+
+    images, labels = [few.image(i) for i in range(len(few))], [few.names[i] for i in few.labels]
+    if curve.distance not in ("linf", "l2"):
+        return check_gradients(model, images, labels, seed=seed).to_dict()
+    return check_gradients(model, images, labels, distance=curve.distance, epsilon=curve.telling, seed=seed).to_dict()
 
 
 def _write(folder: Path, curves: list[Curve], about: dict[str, Any]) -> None:

@@ -9,10 +9,19 @@ import typer
 
 from .console import emit, note, stdout, table
 from .groups import Group
+from .tables import FoldingTable
 
 app = typer.Typer(
     cls=Group, no_args_is_help=True, help="Named weights: list them, fetch them, find their files; borrow others'."
 )
+
+SHIPPED, BORROWED, FETCHED = "shipped", "borrowed", "fetched"
+TITLES = {
+    SHIPPED: "weights that come along",
+    BORROWED: "weights that others trained: striate weights fetch NAME",
+    FETCHED: "weights that are fetched: striate weights fetch NAME",
+}
+"""Where weights come from -> title of their table. A table for each: one of all would break words in 80 columns."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[str, typer.Argument(help="Name of the weights, as `striate weights list` shows it.")]
@@ -20,18 +29,17 @@ Name = Annotated[str, typer.Argument(help="Name of the weights, as `striate weig
 
 @app.command("list")
 def list_weights(as_json: Json = False) -> None:
-    """Show every named set of weights: task, size, licences, figures."""
+    """Show every named set of weights, those that come along and those that are borrowed from others."""
     from ..core.weights import WEIGHTS
 
     rows = [describe(weights) for weights in WEIGHTS.values()]
     if as_json:
         emit("weights", weights=rows)
         return
-    columns = ("name", "task", "MB", "licence / data's", "figures")
-    cells = (
-        (r["name"], r["task"], megabytes(r["size"]), f"{r['licence']} / {r['data_licence']}", figures(r)) for r in rows
-    )
-    stdout().print(table("weights", columns, cells, numeric=("MB",), unbroken=("name",)))
+    for source, title in TITLES.items():
+        some = [row for row in rows if row["source"] == source]
+        if some:
+            stdout().print(listed(title, some))
 
 
 @app.command()
@@ -83,9 +91,19 @@ def borrow(
 
 
 def describe(weights: Any) -> dict[str, Any]:
-    """Return one row of the weights table as plain values."""
+    """Return one row of the weights table as plain values; `source` is a key of `TITLES`."""
     fields = ("name", "task", "size", "sha256", "licence", "data_licence", "figures")
-    return {field: getattr(weights, field) for field in fields}
+    source = SHIPPED if weights.url is None else BORROWED if weights.network else FETCHED
+    return {**{field: getattr(weights, field) for field in fields}, "source": source}
+
+
+def listed(title: str, rows: list[dict[str, Any]]) -> FoldingTable:
+    """Return a table of rows that `describe` made."""
+    columns = ("name", "task", "MB", "licence / data's", "figures")
+    cells = (
+        (r["name"], r["task"], megabytes(r["size"]), f"{r['licence']} / {r['data_licence']}", figures(r)) for r in rows
+    )
+    return table(title, columns, cells, numeric=("MB",), unbroken=("name",))
 
 
 def figures(row: dict[str, Any]) -> str:

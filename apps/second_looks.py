@@ -59,8 +59,10 @@ def _look(who: str, names: tuple[str, ...], before: Any, after: Any, found: Resu
 
 
 def _verdict(names: tuple[str, ...], before: str, after: str, found: Result) -> str:
+    from ..adversarial.transfer import fools
+
     if set(names) != set(found.names):
         return STAYS if before == after else MOVED
     if before != found.label:
         return DISAGREED
-    return FOOLED if (after != found.label if found.target is None else after == found.target) else NOT_FOOLED
+    return FOOLED if fools(found, after) else NOT_FOOLED

@@ -67,7 +67,7 @@ class TrainingError(StriateError):
 def closest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name nearest to `name`, or None when none is near; upper and lower case count as equal."""
     by_lower = {entry.lower(): entry for entry in known}
-    matches = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+    matches = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)  # at 0.5 'foo' is 'deepfool'
     return by_lower[matches[0]] if matches else None
 
 

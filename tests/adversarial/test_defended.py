@@ -1,24 +1,16 @@
-"""Defences, what survives them, who else is fooled, and whether gradients are honest."""
+"""Defences, and attacks that go through them."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from striate.adversarial import Attackable, BlackBox, HopSkipJump, Noise, Pgd
-from striate.adversarial.defended import Defended, bit_depth, blur, jpeg
-from striate.adversarial.honesty import check_gradients, zero_gradients
-from striate.adversarial.transfer import jpeg_survival, surviving, transfer_matrix, transferred
-from striate.core.checks import DataError, ModelError, UsageError
+from striate.adversarial import Attackable, BlackBox, Pgd
+from striate.adversarial.defended import Defence, Defended, bit_depth, blur, defence_named, jpeg
+from striate.adversarial.transfer import surviving
+from striate.core.checks import ModelError, UsageError
 from striate.core.images import to_tensor
 from striate.tests.adversarial.stand_ins import NAMES, Set, pictures
-
-
-class Asked:
-    """A victim as a model with `predict_proba`."""
-
-    def __init__(self, ask, names=NAMES) -> None:
-        self.predict_proba, self.names = ask, names
 
 
 def test_defences_change_pictures_as_they_say() -> None:
@@ -67,108 +59,77 @@ def test_the_expectation_is_over_all_transformations(small: Attackable, images) 
         Defended(BlackBox(small.probabilities, NAMES), some)
 
 
-def test_what_survives_jpeg_is_counted(small: Attackable) -> None:
-    model, given = Asked(small.probabilities), pictures(12, 24, 24)
-    found = Pgd(steps=10).run(small, given, epsilons=0.03)
-    survival = jpeg_survival(found, model, (100, 10))
-    fooled = [one for one in found if one.success]
-    assert len(fooled) >= 6
-    for quality, share in survival.items():
-        says = small.probabilities([jpeg(quality)(one.image) for one in fooled]).argmax(1)
-        assert share == np.mean([NAMES[i] != one.label for i, one in zip(says, fooled, strict=True)])
-    assert np.isnan(surviving(found[:0], model, jpeg(50)))
-    aimed = Pgd(steps=10).run(small, given[:4], target=[_other(small, one) for one in given[:4]], epsilons=0.1)
-    assert surviving(aimed, model, lambda image: image) == 1
+def opencvs(images: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur pictures float64 (N, 3, H, W) by OpenCV, with the kernel that it takes for 8 bits, without its rounding."""
+    side = round(6 * sigma + 1) | 1
+    rows = [
+        cv2.GaussianBlur(one.transpose(1, 2, 0), (side, side), sigma, borderType=cv2.BORDER_REFLECT_101)
+        for one in images
+    ]
+    return np.stack(rows).transpose(0, 3, 1, 2)
 
 
-def _other(small: Attackable, image: np.ndarray) -> int:
-    return (int(small.probabilities([image]).argmax()) + 1) % 4
+@pytest.mark.parametrize(
+    ("sigma", "height", "width"),
+    [(0.3, 12, 12), (1.0, 12, 17), (5.0, 9, 7), (0.8, 1, 5)],
+    ids=["hardly any", "odd width", "mirrored more than once", "one row"],
+)
+def test_the_gradient_through_blur_is_that_of_the_unrounded_blur(sigma: float, height: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((2, 3, height, width))
+    smooth = blur(sigma).smooth
+    assert smooth is not None
+    given = torch.from_numpy(x).requires_grad_(True)
+    np.testing.assert_allclose(smooth(given).detach().numpy(), opencvs(x, sigma), atol=1e-13)
+    weights = rng.standard_normal(x.shape)
+    (slope,) = torch.autograd.grad((smooth(given) * torch.from_numpy(weights)).sum(), given)
+    for place in zip(*(rng.integers(0, side, 12) for side in x.shape), strict=True):
+        moved = np.zeros_like(x)
+        moved[place] = 1e-3  # a linear function: its differences are exact at any distance
+        difference = ((opencvs(x + moved, sigma) - opencvs(x - moved, sigma)) * weights).sum() / 2e-3
+        assert slope[place].item() == pytest.approx(difference, abs=1e-9)
 
 
-def test_a_transfer_matrix_has_those_attacked_as_rows(small: Attackable, images) -> None:
-    other = Attackable(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4)).eval(), NAMES)
-    box = Asked(other.probabilities)
-    labels = [NAMES[i] for i in small.probabilities(images).argmax(1)]
-
-    class Network(Asked):
-        gives, device = "gradients", torch.device("cpu")
-        scores, seen, check, probabilities = small.scores, small.seen, small.check, small.probabilities
-
-    models = {"cnn": Network(small.probabilities), "bow": box}
-    found = transfer_matrix(models, images, labels, {"cnn": Pgd(steps=10)}, epsilon=0.1)
-    assert (found.rows, found.columns) == (("cnn",), ("cnn", "bow"))
-    alone = Pgd(steps=10).run(small, images, labels, epsilons=0.1)
-    assert found.fooled[0, 0] == pytest.approx(alone.success_rate)
-    assert found.counts[0, 0] == 6
-    assert found.to_dict()["fooled"][0][0] == found.fooled[0, 0]
-    both = transfer_matrix(models, images, labels, {"cnn": Pgd(steps=5), "bow": HopSkipJump(steps=1, samples=5)})
-    assert both.fooled.shape == (2, 2)
-    with pytest.raises(UsageError, match="at least one model; got none"):
-        transfer_matrix({}, images, labels, Pgd())
-    with pytest.raises(UsageError, match="model to be one of cnn, bow; got 'cn'"):
-        transfer_matrix(models, images, labels, {"cn": Pgd()})
-    with pytest.raises(DataError, match="models of the same classes; got cnn: 4 classes, x: 2 classes"):
-        transfer_matrix({"cnn": models["cnn"], "x": Asked(None, ("a", "b"))}, images, labels, Pgd())
+def test_the_values_are_the_defences_own_and_the_slopes_the_smooth_ones(linear: Attackable) -> None:
+    images, defence = pictures(3, 4, 4), blur(1.0)
+    x = to_tensor(images).requires_grad_(True)
+    scores = Defended(linear, [defence]).scores(x)
+    torch.testing.assert_close(scores, linear.scores(to_tensor([defence(one) for one in images])))
+    assert defence.smooth is not None
+    weights = torch.eye(4)[1].expand(3, -1)
+    (through,) = torch.autograd.grad((scores * weights).sum(), x)
+    (beyond,) = torch.autograd.grad((linear.scores(defence.smooth(x)) * weights).sum(), x)
+    torch.testing.assert_close(through, beyond)
 
 
-def test_labels_may_be_numbers_and_models_networks(small: Attackable, images) -> None:
-    ids = small.probabilities(images).argmax(1)
-    by_name, by_number = (
-        transfer_matrix({"cnn": small}, images, labels, Pgd(steps=5), epsilon=0.1)
-        for labels in ([NAMES[i] for i in ids], ids)
-    )
-    assert by_number.fooled[0, 0] == by_name.fooled[0, 0] > 0
-    assert by_number.counts[0, 0] == 6
-    assert set(jpeg_survival(Pgd(steps=5).run(small, images, epsilons=0.1), small, (90,))) == {90}
-    with pytest.raises(UsageError, match="labels as names or numbers 0 to 3; got 7"):
-        transfer_matrix({"cnn": small}, images[:1], [7], Pgd())
+def test_attacks_through_blur_fool_more_than_as_if_it_were_nothing(small: Attackable) -> None:
+    defence, images = blur(3.0), pictures(24)
+    rates = {
+        name: Pgd(steps=10).run(Defended(small, [one]), images, epsilons=6 / 255).success_rate
+        for name, one in (("through", defence), ("identity", Defence("blur", defence.change)))
+    }
+    assert rates["through"] > rates["identity"] + 0.2, rates  # 1.0 and 0.58
 
 
-def test_results_that_are_there_need_no_second_attack(small: Attackable, images) -> None:
-    other = Attackable(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4)).eval(), NAMES)
-    models, labels = {"one": small, "two": other}, [NAMES[i] for i in small.probabilities(images).argmax(1)]
-    attack = Pgd(steps=5)
-    made = {name: attack.run(model, images, labels, epsilons=0.1) for name, model in models.items()}
-    found, anew = transferred(models, made), transfer_matrix(models, images, labels, attack, epsilon=0.1)
-    np.testing.assert_array_equal(found.fooled, anew.fooled)
-    np.testing.assert_array_equal(found.counts, anew.counts)
-    for wrong in (made["two"][:3], attack.run(other, images[::-1], labels[::-1], epsilons=0.1)):
-        with pytest.raises(UsageError, match="results about the same pictures; got others for 'two'"):
-            transferred(models, {**made, "two": wrong})
-    with pytest.raises(UsageError, match="model to be one of one, two; got 'three'"):
-        transferred(models, {"three": made["one"]})
+def test_defences_by_name() -> None:
+    image = pictures(1, 20, 20)[0]
+    for words, same in (("jpeg:75", jpeg(75)), ("blur:1.5", blur(1.5)), ("bits:3", bit_depth(3))):
+        found = defence_named(words)
+        assert found.name == same.name == words
+        np.testing.assert_array_equal(found(image), same(image))
 
 
-def test_an_honest_network_shows_no_masking(small: Attackable, images) -> None:
-    found = check_gradients(small, images, epsilon=0.05, steps=10, queries=60)
-    assert not found.masked
-    assert found.verdict == "no sign of gradient masking"
-    assert found.rates["pgd"] > found.rates["noise"]
-    assert str(found).count("ok ") == 5
-    assert found.to_dict()["masked"] is False
-
-
-class Steps(nn.Module):
-    """A network behind a staircase: its decisions are nearly the same, its gradients are zero."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net((x * 64).round() / 64)
-
-
-def test_hidden_gradients_are_named(net: nn.Module, images) -> None:
-    hidden = Attackable(Steps(net).eval(), NAMES)
-    found = check_gradients(hidden, images, epsilon=0.1, steps=5, queries=60)
-    assert found.masked
-    assert found.verdict.startswith("gradient masking: gradients are there; a black box is not stronger")
-    assert "no claim of robustness holds" in str(found)
-    assert zero_gradients(hidden, images) == 1
-    assert Noise().run(hidden, images).success_rate <= found.rates["square"]
-    with pytest.raises(ModelError, match="a model that gives gradients; got one that gives scores"):
-        check_gradients(BlackBox(hidden.probabilities, NAMES), images)
-    wrong = [NAMES[(int(i) + 1) % 4] for i in hidden.probabilities(images).argmax(1)]
-    with pytest.raises(DataError, match="pictures that the model names right; got none"):
-        check_gradients(hidden, images, wrong)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("jpg:75", "defence to be one of jpeg, blur, bits; got 'jpg'; did you mean 'jpeg'"),
+        ("jpeg", "jpeg with a whole number; got 'jpeg'; write jpeg:75, blur:1.5 or bits:3"),
+        ("bits:2.5", "bits with a whole number; got 'bits:2.5'"),
+        ("blur:much", "blur with a number; got 'blur:much'"),
+        ("blur:nan", "a sigma above 0; got nan"),
+        ("jpeg:0", "a quality from 1 to 100; got 0"),
+    ],
+)
+def test_defences_that_are_none(words: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        defence_named(words)

@@ -10,7 +10,7 @@ from striate.adversarial.criteria import Misclassified
 from striate.adversarial.distances import DISTANCES
 from striate.adversarial.fab import shortest
 from striate.adversarial.goals import ClassGoal
-from striate.adversarial.problem import Problem
+from striate.adversarial.problem import Problem, Step
 from striate.adversarial.victims import Attackable, of_classifier
 from striate.core.checks import UsageError
 from striate.core.images import to_tensor
@@ -127,3 +127,12 @@ def test_what_fab_refuses() -> None:
         Fab(distance="l1")
     with pytest.raises(UsageError, match="classes to be a whole number, 1 or more; got 0"):
         Fab(classes=0)
+
+
+def test_progress_is_told_at_every_step(small: Attackable) -> None:
+    seen: list[Step] = []
+    Fab(steps=4, classes=2, restarts=2).run(small, pictures(3), on_step=seen.append)
+    assert {(one.attack, one.steps, one.count) for one in seen} == {("fab", 16, 3)}
+    assert sorted({one.step for one in seen}) == list(range(17))
+    assert [one.step for one in seen] == sorted(one.step for one in seen)
+    assert seen[-1].fooled == 3

@@ -7,6 +7,8 @@ from torch import nn
 
 from striate.adversarial import ATTACKS, Attackable, BlackBox, ConfidenceAtLeast, Pgd, Targeted, make_attack
 from striate.adversarial.defended import Defended, bit_depth
+from striate.adversarial.distances import DISTANCES
+from striate.adversarial.inputs import check_epsilon, mask_for
 from striate.core.checks import DataError, ImageError, ModelError, UsageError
 from striate.tests.adversarial.stand_ins import NAMES, pictures
 
@@ -27,10 +29,19 @@ CALLS = [
     ({"epsilons": [0.1, "x"]}, "an epsilon as a number; got 'x'"),
     ({"epsilons": True}, "an epsilon as a number; got True"),
     ({"criterion": Targeted()}, r"a target for Targeted\(\); got none"),
-    ({"mask": np.ones((3, 3), bool)}, r"a mask bool \(12, 12\) or a box; got bool \(3, 3\)"),
-    ({"mask": np.ones((12, 12))}, r"a mask bool \(12, 12\) or a box; got float64"),
-    ({"mask": np.zeros((12, 12), bool)}, "a mask with pixels that may change"),
-    ({"mask": (20, 20, 30, 30)}, "a mask with pixels that may change"),
+    ({"mask": np.ones((3, 3), bool)}, r"a mask bool \(12, 12\) or a box \(x0, y0, x1, y1\); got bool \(3, 3\)"),
+    ({"mask": np.ones((12, 12))}, r"a mask bool \(12, 12\) or a box .*; got float64"),
+    ({"mask": np.zeros((12, 12), bool)}, "a mask with pixels that may change; got none that is True"),
+    ({"mask": (20, 20, 30, 30)}, r"a box \(x0, y0, x1, y1\) inside \(0, 0, 12, 12\), .* got \(20, 20, 30, 30\)"),
+    ({"mask": (4, 4, 13, 8)}, r"inside \(0, 0, 12, 12\), with x0 < x1 and y0 < y1; got \(4, 4, 13, 8\); x counts to"),
+    ({"mask": (4, 4, 8, 13)}, r"a box .* got \(4, 4, 8, 13\)"),
+    ({"mask": (-1, 4, 8, 8)}, r"a box .* got \(-1, 4, 8, 8\)"),
+    ({"mask": (4, -1, 8, 8)}, r"a box .* got \(4, -1, 8, 8\)"),
+    ({"mask": (4, 4, 4, 8)}, r"a box .* got \(4, 4, 4, 8\)"),
+    ({"mask": (4, 8, 8, 4)}, r"a box .* got \(4, 8, 8, 4\)"),
+    ({"mask": (0, 0, 4.5, 8)}, r"a box .* of whole numbers; got \(0, 0, 4.5, 8\); round them"),
+    ({"mask": (0, 0, float("nan"), 8)}, r"a box .* of whole numbers; got \(0, 0, nan, 8\)"),
+    ({"mask": (None, 0, 4, 8)}, r"a box .* of whole numbers; got \(None, 0, 4, 8\)"),
 ]
 
 
@@ -44,6 +55,24 @@ def test_a_target_that_is_the_label(small: Attackable, images) -> None:
     own = NAMES[int(small.probabilities(images[:1]).argmax())]
     with pytest.raises(UsageError, match=f"a target that differs from the label; got '{own}' for picture 0"):
         Pgd().run(small, images[0], target=own)
+
+
+def test_a_box_is_half_open_and_may_fill_the_picture() -> None:
+    found = mask_for((2, 1, 5, 3), (4, 6))
+    assert np.argwhere(found).tolist() == [[y, x] for y in (1, 2) for x in (2, 3, 4)]
+    assert mask_for((0, 0, 6, 4), (4, 6)).all()
+    np.testing.assert_array_equal(mask_for([2.0, 1.0, 5.0, 3.0], (4, 6)), found)
+
+
+def test_a_name_like_none_has_no_suggestion() -> None:
+    with pytest.raises(UsageError, match="got 'foo'; choose one of those names"):
+        make_attack("foo")
+
+
+def test_budgets_in_other_distances_may_hold_any_picture() -> None:
+    """Only in linf a number is too large whatever the picture."""
+    for name, epsilon in (("l2", 500.0), ("l1", 1e6), ("l0", 1e6)):
+        assert check_epsilon(epsilon, DISTANCES[name], minimal=False) == epsilon
 
 
 def test_no_budget_for_an_attack_that_uses_it_up(small: Attackable, images) -> None:

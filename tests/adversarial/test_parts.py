@@ -1,17 +1,23 @@
 """One budget for what is held at once: fewer pictures in a pass, and the same answers."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from striate.adversarial import Ascent, make_attack, parts
+from striate.adversarial import Ascent, HopSkipJump, Targeted, make_attack, parts
+from striate.adversarial.distances import DISTANCES
+from striate.adversarial.goals import ClassGoal
 from striate.adversarial.inputs import Inputs
 from striate.adversarial.jury import Jury
 from striate.adversarial.parts import at_once, summed
+from striate.adversarial.problem import Problem
 from striate.adversarial.victims import Attackable
+from striate.core.images import to_tensor
 from striate.tests.adversarial.stand_ins import pictures
 
 FEW = 5 * 3 * 12 * 12
@@ -68,6 +74,41 @@ def test_candidates_and_probes_are_asked_about_in_parts(
         # Probes of HopSkipJump are summed in another order: a value at the middle of two levels may go to either.
         assert (np.abs(mine.image.astype(int) - theirs.image) > 1).mean() < 0.01
         assert (mine.success, mine.queries) == (theirs.success, theirs.queries)
+
+
+class Made(TorchFunctionMode):
+    """Counts the values of the tensors that torch returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor):
+            self.values += found.numel()
+        return found
+
+
+def test_a_start_from_the_other_pictures_is_taken_one_turn_at_a_time(
+    small: Attackable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, made, before = pictures(24), Made(), []
+    own = small.probabilities(images).argmax(1)
+    plain = Problem.met
+
+    def met(*args):
+        before.append(made.values)
+        return plain(*args)
+
+    monkeypatch.setattr(Problem, "met", met)
+    problem = Problem.of(
+        small, to_tensor(images), ClassGoal(Targeted(), torch.from_numpy(own), torch.from_numpy((own + 1) % 4)),
+        DISTANCES["l2"],
+    )  # fmt: skip
+    with made:
+        HopSkipJump(steps=1, samples=1, halvings=1).perturb(problem)
+    assert before[0] < 12 * problem.originals.numel()  # 7 are; all 23 turns together were 23 more
 
 
 def test_an_ascent_to_many_classes_is_climbed_in_parts(

@@ -10,7 +10,7 @@ from scipy.stats import bootstrap as scipy_bootstrap
 
 from striate.adversarial import Attackable, DeepFool, Pgd, robustness
 from striate.adversarial.budgets import run_within
-from striate.adversarial.rates import bootstrap, to_csv
+from striate.adversarial.rates import Curve, Point, bootstrap, to_csv
 from striate.core.checks import DataError, UsageError
 from striate.core.datasets.classes import from_arrays
 from striate.tests.adversarial.stand_ins import NAMES, pictures
@@ -65,6 +65,17 @@ def test_budgets_in_another_distance_are_those_of_each_size(small: Attackable) -
     assert [one.epsilon for one in own] == [0.02] * 4
     with pytest.raises(UsageError, match="budgets in linf, for pgd; got budgets in l2; give the budgets in linf"):
         run_within(Pgd(), small, images, labels, [0.5], "l2")
+
+
+@pytest.mark.parametrize(
+    ("fooled", "telling"),
+    [((0, 0, 0), 0.3), ((0, 0.1, 0.4), 0.3), ((0.2, 0.7, 1), 0.2), ((0.1, 1, 1), 0.2), ((float("nan"),) * 3, 0.3)],
+    ids=["none", "few", "half", "few or all", "none was right"],
+)
+def test_the_telling_budget_is_the_first_that_fools_half(fooled: tuple[float, ...], telling: float) -> None:
+    points = [Point(0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 10)]
+    points += [Point(0.1 * k, 1.0, share, 1 - share, 0.0, 1.0, 10) for k, share in enumerate(fooled, 1)]
+    assert Curve("m", "pgd", "linf", tuple(points)).telling == pytest.approx(telling)
 
 
 def test_what_has_no_curve(small: Attackable, data) -> None:

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from striate.adversarial import ConfidenceAtLeast, Ensemble, Misclassified, OnePixel, Square, Universal
+from striate.adversarial import (
+    ConfidenceAtLeast,
+    DeepFool,
+    Ensemble,
+    HopSkipJump,
+    Misclassified,
+    OnePixel,
+    Square,
+    Targeted,
+    Universal,
+)
+from striate.adversarial.deepfool import closer
 from striate.adversarial.distances import DISTANCES
 from striate.adversarial.goals import ClassGoal
 from striate.adversarial.problem import Problem
@@ -43,6 +54,46 @@ def test_square_fools_as_many_as_torchattacks(distance: str, epsilon: float, que
     theirs = batch.fooled(batch.torchattacks("Square", norm=distance.capitalize(), eps=epsilon, n_queries=queries))
     assert theirs.sum() > 4
     assert ours.sum() >= theirs.sum() - 3  # of 16; both are random
+
+
+def test_targeted_hopskipjump_starts_from_each_other_picture_in_turn(
+    small: Attackable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, asked = to_tensor(pictures(5)), []
+    own = small.scores(x).argmax(1)
+    unsure = ClassGoal(Targeted() & ConfidenceAtLeast(1.0), own, (own + 1) % 4)  # no picture will do
+    problem, plain = Problem.of(small, x, unsure, DISTANCES["l2"]), Problem.met
+
+    def met(part, tried):
+        asked.append(tried)
+        return plain(part, tried)
+
+    monkeypatch.setattr(Problem, "met", met)
+    assert torch.equal(HopSkipJump(starts=2).perturb(problem), x)
+    assert len(asked) == 4 + 2
+    for turn, tried in enumerate(asked[:4], 1):
+        torch.testing.assert_close(tried, x.roll(turn, 0), rtol=0, atol=1e-7)
+
+
+def test_what_did_not_fool_is_not_bisected(small: Attackable) -> None:
+    x = to_tensor(pictures(3))
+    own = small.scores(x).argmax(1)
+    never = Problem.of(small, x, ClassGoal(Misclassified() & ConfidenceAtLeast(1.0), own), DISTANCES["l2"])
+    assert torch.equal(closer(never, x, 5), x)
+    assert never.cost.queries.tolist() == [0] * 3
+    walked = DeepFool(steps=4, halvings=5).perturb(never)
+    assert (walked != x).flatten(1).any(1).all()
+    assert never.cost.queries.tolist() == [1 + 4 + 1] * 3  # the likeliest classes, the steps, what the last one made
+
+
+def test_what_the_last_step_fooled_comes_back_as_far_as_it_may(linear: Attackable) -> None:
+    x = to_tensor(pictures(4, 4, 4, seed=5))
+    own = linear.scores(x).argmax(1)
+    problem = Problem.of(linear, x, ClassGoal(Misclassified(), own), DISTANCES["l2"])
+    far, near = (DeepFool(steps=1, overshoot=1.0, halvings=halvings).perturb(problem) for halvings in (0, 6))
+    assert problem.goal.met(linear.scores(near)).all()
+    ratio = problem.lengths(near) / problem.lengths(far)
+    assert ((ratio > 0.48) & (ratio < 0.54)).all()  # it overshot by as much as the way: half of it is enough
 
 
 def test_one_perturbation_for_all_beats_random_ones(small: Attackable) -> None:

@@ -125,6 +125,23 @@ def test_both_losses_are_the_papers() -> None:
             torch.testing.assert_close(terms["class"], F.cross_entropy(net(images), labels))
 
 
+def test_trades_shows_batch_norm_the_pictures_and_the_perturbed_ones_apart() -> None:
+    """As yaodongyu/TRADES, trades.py: in one batch each would be normalised by the mean of both."""
+    images, labels = batch()
+    training = AdversarialTraining(0.3, steps=2, method="trades")
+    net, same = network(), network()
+    torch.manual_seed(2)
+    terms = training(net, images, labels, F.cross_entropy)
+    torch.manual_seed(2)
+    found = training.perturb(same, images, labels)
+    clean, robust = same(images), same(found)
+    torch.testing.assert_close(terms["class"], F.cross_entropy(clean, labels))
+    torch.testing.assert_close(terms["divergence"], 6 * divergence(robust, clean))
+    torch.testing.assert_close(net[1].running_mean, same[1].running_mean)
+    together = network()(torch.cat((images, found))).chunk(2)
+    assert abs(F.cross_entropy(together[0], labels) - terms["class"]) > 1e-3
+
+
 def bars() -> ClassDataset:
     """A bar that a small perturbation cannot hide, and one pixel, as telling, that it can."""
     rng = np.random.default_rng(0)

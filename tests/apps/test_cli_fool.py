@@ -38,6 +38,26 @@ def test_evolve_writes_pictures_that_fool(striate: Striate, tmp_path: Path) -> N
     assert [one["confidence"] for one in ran.json["results"]] == pytest.approx(again.tolist())
 
 
+def test_the_table_counts_generations_or_steps_and_says_who_is_fooled(striate: Striate, tmp_path: Path) -> None:
+    words = ("--weights", "lenet5-mnist", *FEW, "--out")
+    for unit, more in (("generation", ("evolve", *QUICK, 0)), ("steps", ("ascend", "--steps", 1))):
+        out = tmp_path / unit
+        ran = striate("fool", *more, *words, out)
+        assert ran.code == 0
+        head = next(line for line in ran.out.splitlines() if "confidence of the PNG" in line)
+        assert [part.strip() for part in head.strip("┃").split("┃")] == [
+            "class", "confidence of the PNG", "called", "fooled", unit,
+        ]  # fmt: skip
+        told = {row["class"]: "yes" if row["fooled"] == "True" else "no" for row in _rows(out)}
+        shown = [[part.strip() for part in line.strip("│").split("│")] for line in ran.out.splitlines() if "│" in line]
+        assert {line[0]: line[3] for line in shown} == told
+        assert "no" in told.values()
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "fooling.csv").read_text().splitlines()))
+
+
 def test_an_evolution_goes_on_where_it_stood(striate: Striate, tmp_path: Path) -> None:
     part, whole = tmp_path / "part", tmp_path / "whole"
     words = ("fool", "evolve", "--weights", "lenet5-mnist", *FEW, "--encoding", "direct", "--seed", 3)
