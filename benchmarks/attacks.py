@@ -1,9 +1,9 @@
 """Attacks beside foolbox's and torchattacks': the same network, pictures and budgets; what they find, and how fast.
 
-`python -m striate.benchmarks.attacks [DATA] [--pictures N] [--rounds N] [--only WORD] [--keep]`: DATA is a folder with
-mnist/ and cifar10_jpeg/ (or CIFAR-10's binaries under that name); left out, what STRIATE_TEST_DATA names, else
-shared/data beside the clone. Success is counted twice: on the float pictures, as the others count, and on the same
-pictures rounded to 8 bits.
+`python -m striate.benchmarks.attacks [DATA] [--pictures N] [--rounds N] [--only WORD] [--keep] [--figures]`: DATA is a
+folder with mnist/ and cifar10_jpeg/ (or CIFAR-10's binaries under that name); left out, what STRIATE_TEST_DATA names,
+else shared/data beside the clone. Success is counted twice: on the float pictures, as the others count, and by the
+model itself on the same pictures rounded to 8 bits. Times are of all rounds, what is found is that of the first.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,64 +24,88 @@ from torch import Tensor, nn
 from striate.adversarial import Apgd, CarliniWagner, DeepFool, Fgsm, Pgd
 from striate.adversarial.attack import Attack
 from striate.adversarial.criteria import Misclassified
-from striate.adversarial.distances import DISTANCES
-from striate.adversarial.eight_bits import rounded
 from striate.adversarial.goals import ClassGoal
 from striate.adversarial.problem import Problem
 from striate.adversarial.victims import Attackable, of_classifier
+from striate.benchmarks.attack_figures import Found, Tried, judged, keep_figures
 from striate.benchmarks.harness import FOLDER, Part, Row, keep, measure, new_run
 from striate.core.classifier import Classifier
 from striate.core.datasets.load_classes import load_classes
-from striate.core.images import to_tensor
+from striate.core.images import to_image, to_tensor
 from striate.core.views import over_views
 from striate.core.weights import WEIGHTS
 
 SUBJECT = "attacks"
-BUDGETS = {"lenet5-mnist": 0.1, "small-cifar10": 4 / 255}
-"""Linf; within them some pictures hold out, so that success rates can differ."""
+BUDGETS = {"lenet5-mnist": 25 / 255, "small-cifar10": 4 / 255}
+"""Linf, in whole levels, so that rounding to 8 bits does not leave them; within them FGSM does not fool all."""
 FOLDERS = {"lenet5-mnist": "mnist", "mnist-robust": "mnist", "small-cifar10": "cifar10_jpeg"}
 PEERS = ("foolbox", "torchattacks")
 PICTURES = 64
 SEARCHES, STEPS, RATE = 4, 50, 0.05
 """Of Carlini and Wagner's attack, for all three."""
+SAVED = ", saved"
+"""Ends the names of candidates that go on until the PNG fools the model itself, as `run` does."""
+HEAD = f"{'case':58} {'candidate':20} {'fooled':>7} {'8 bits':>7} {'mean':>7} {'both':>7} {'ours':>7} {'queries':>8} "
+HEAD += f"{'ms':>10}"
 
 
 class Module(nn.Module):
-    """What one writes for foolbox and torchattacks by hand: the classifier's own network as it is."""
+    """What one writes for foolbox and torchattacks by hand: the classifier's own network as it is.
+
+    It counts in `asked` the pictures that it is asked about, one by one however often.
+    """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         assert classifier.network_ is not None
         self.network, self.views = classifier.network_, classifier.views
-        self.grey = classifier.channels == 1
+        self.grey, self.asked = classifier.channels == 1, 0
         self.luma: Tensor
         self.register_buffer("luma", torch.tensor([0.299, 0.587, 0.114])[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of pictures (N, 3, H, W) of the network's size."""
+        self.asked += len(x)
         x = (x * self.luma).sum(1, keepdim=True) if self.grey else x
         return over_views(self.network, x, self.views)
 
 
 class Set(NamedTuple):
-    """A network, ours and theirs, with pictures that it names right."""
+    """A network, ours and theirs, with pictures that it names right; `halved` computes products in bfloat16."""
 
     name: str
     victim: Attackable
+    halved: Attackable
     module: Module
     x: Tensor
     y: Tensor
 
+    def names(self, pictures: Tensor) -> Tensor:
+        """Return class ids by the network, as the peers attack it."""
+        ids: Tensor = self.module(pictures).argmax(1)
+        return ids
 
-class Found(NamedTuple):
-    """What one candidate found in one case."""
+    def reads(self, pictures: Tensor) -> Tensor:
+        """Return class ids by the model itself, from pictures of 8 bits."""
+        return torch.from_numpy(self.victim.probabilities([to_image(one) for one in pictures]).argmax(1))
 
-    case: str
-    candidate: str
-    success: float
-    success_8_bits: float
-    mean_l2: float
-    mean_linf: float
+
+class Case(NamedTuple):
+    """One attack by all who have it.
+
+    Attributes:
+        name: What is computed.
+        goal: The line of goals.py that it counts for.
+        distance: The norm that the attack works in.
+        epsilon: Its budget; None for none.
+        candidates: Name -> a call that returns changed pictures; striate among them.
+    """
+
+    name: str
+    goal: str
+    distance: str
+    epsilon: float | None
+    candidates: Mapping[str, Callable[[], Tensor]]
 
 
 def data_folder() -> Path:
@@ -99,20 +124,29 @@ def why_not(name: str, folder: Path) -> str:
 
 
 def load(name: str, folder: Path, count: int) -> Set:
-    """Return a shipped classifier and the first pictures of its test set that it names right."""
+    """Return a shipped classifier and the first pictures of its test set that it names right; import the peers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # their own
+        for peer in PEERS:  # else a first round counts 1.6 s of imports
+            import_module(peer)
     classifier = Classifier.from_pretrained(name)
+    classifier.precision = "fp32"  # as the peers' network computes: it confirms what `saved` keeps
     data = load_classes(folder / FOLDERS[name], "test", names=classifier.names)
     images: list[Any] = [data.image(i) for i in range(2 * count)]
     right = classifier.predict_proba(images).argmax(1) == data.labels[: 2 * count]
     kept = right.nonzero()[0][:count]
     x, y = to_tensor([images[i] for i in kept]), torch.from_numpy(data.labels[kept])
-    return Set(name, of_classifier(classifier), Module(classifier).eval(), x, y)
+    victims = of_classifier(classifier), of_classifier(classifier, precision="bf16")
+    return Set(name, *victims, Module(classifier).eval(), x, y)
 
 
-def ours(data: Set, attack: Attack, epsilon: float | None) -> Tensor:
-    """Run an attack of ours, without what `run` adds: PNGs and the model's second opinion."""
+def ours(data: Set, attack: Attack, epsilon: float | None, *, saved: bool = False) -> Tensor:
+    """Run an attack of ours; `saved` goes on to pictures of 8 bits that the model itself confirmed, as `run` does."""
     goal = ClassGoal(Misclassified(), data.y)
-    return attack.perturb(Problem.of(data.victim, data.x, goal, attack.distance, epsilon)).detach()
+    problem = Problem.of(data.victim, data.x, goal, attack.distance, epsilon)
+    found = attack._solve(problem).pictures if saved else attack.perturb(problem).detach()
+    data.module.asked += int(problem.cost.queries.sum())
+    return found
 
 
 def foolbox(data: Set, name: str, epsilon: float | None, **options: Any) -> Tensor:
@@ -130,75 +164,90 @@ def torchattacks(data: Set, name: str, **options: Any) -> Tensor:
     return getattr(peer, name)(data.module, **options)(data.x, data.y).detach()
 
 
-def cases(data: Set) -> Iterator[tuple[str, str, dict[str, Callable[[], Tensor]]]]:
-    """Name each case with the goal that it counts for and its candidates."""
+def cases(data: Set) -> Iterator[Case]:
+    """Name each case with its candidates."""
     e = BUDGETS[data.name]
     step = 2.5 / 10
-    yield "FGSM, linf", "", {
+    yield Case("FGSM, linf", "", "linf", e, {
         "striate": partial(ours, data, Fgsm(), e),
         "foolbox": partial(foolbox, data, "LinfFastGradientAttack", e),
         "torchattacks": partial(torchattacks, data, "FGSM", eps=e),
-    }  # fmt: skip
-    yield "PGD-10, linf", "C9", {
-        "striate": partial(ours, data, Pgd(steps=10, step_size=step), e),
-        "striate, bfloat16": partial(_in_bf16, data, Pgd(steps=10, step_size=step), e),
+    })  # fmt: skip
+    pgd = Pgd(steps=10, step_size=step)
+    yield Case("PGD-10, linf", "C9", "linf", e, {
+        "striate": partial(ours, data, pgd, e),
+        "striate, saved": partial(ours, data, pgd, e, saved=True),
+        "striate, bfloat16": partial(ours, data._replace(victim=data.halved), pgd, e),
         "striate, all steps": partial(ours, data, Pgd(steps=10, step_size=step, early_stop=False), e),
         "foolbox": partial(foolbox, data, "LinfPGD", e, rel_stepsize=step, steps=10),
         "torchattacks": partial(torchattacks, data, "PGD", eps=e, alpha=step * e, steps=10),
-    }  # fmt: skip
-    yield "APGD-20, linf", "", {
+    })  # fmt: skip
+    yield Case("APGD-20, linf", "", "linf", e, {
         "striate": partial(ours, data, Apgd(steps=20), e),
         "torchattacks": partial(torchattacks, data, "APGD", eps=e, steps=20),
-    }  # fmt: skip
-    yield "DeepFool, l2", "", {
+    })  # fmt: skip
+    yield Case("DeepFool, l2", "", "l2", None, {
         "striate": partial(ours, data, DeepFool(), None),
+        "striate, saved": partial(ours, data, DeepFool(), None, saved=True),
         "foolbox": partial(foolbox, data, "L2DeepFoolAttack", None),
         "torchattacks": partial(torchattacks, data, "DeepFool", steps=50),
-    }  # fmt: skip
-    yield f"Carlini-Wagner, l2, {SEARCHES} x {STEPS} steps", "", {
-        "striate": partial(ours, data, CarliniWagner(steps=STEPS, searches=SEARCHES), None),
-        "foolbox": partial(
-            foolbox, data, "L2CarliniWagnerAttack", None, binary_search_steps=SEARCHES, steps=STEPS, stepsize=RATE,
-            initial_const=0.1,
-        ),
+    })  # fmt: skip
+    carlini_wagner = CarliniWagner(steps=STEPS, searches=SEARCHES)
+    theirs = {"steps": STEPS, "binary_search_steps": SEARCHES, "initial_const": carlini_wagner.constant}
+    yield Case(f"Carlini-Wagner, l2, {SEARCHES} x {STEPS} steps", "", "l2", None, {
+        "striate": partial(ours, data, carlini_wagner, None),
+        "striate, saved": partial(ours, data, carlini_wagner, None, saved=True),
+        "foolbox": partial(foolbox, data, "L2CarliniWagnerAttack", None, stepsize=RATE, **theirs),
         "torchattacks": partial(torchattacks, data, "CW", c=1, steps=SEARCHES * STEPS, lr=RATE),
-    }  # fmt: skip
-
-
-def _in_bf16(data: Set, attack: Attack, epsilon: float | None) -> Tensor:
-    """Run an attack of ours with products in bfloat16, for gradients only: success is judged in float32."""
-    data.victim.precision = "bf16"
-    try:
-        return ours(data, attack, epsilon)
-    finally:
-        data.victim.precision = "fp32"
-
-
-@torch.no_grad()
-def judge(data: Set, case: str, candidate: str, pictures: Tensor) -> Found:
-    """Say what a candidate found, by the network as it is."""
-    fooled, kept = (data.module(x).argmax(1) != data.y for x in (pictures, rounded(pictures)))
-    l2, linf = (DISTANCES[name].between(pictures, data.x)[fooled] for name in ("l2", "linf"))
-    shares = float(fooled.float().mean()), float(kept.float().mean())
-    return Found(case, candidate, *shares, float(l2.mean()), float(linf.mean()))
+    })  # fmt: skip
 
 
 def rows_of(
-    data: Set, case: str, goal: str, candidates: dict[str, Callable[[], Tensor]], run: str, rounds: int
-) -> list[Row]:
-    """Measure a case: print what is found, then interleaved times."""
+    data: Set, case: Case, name: str, run: str, rounds: int, on_found: Callable[[list[Found]], None] | None = None,
+    *, subject: str = SUBJECT,
+) -> list[Row]:  # fmt: skip
+    """Measure a case in interleaved rounds; print what the first of them finds.
+
+    Args:
+        data: Networks and pictures.
+        case: One of `cases`.
+        name: Of the case with its network and pictures.
+        run: As `harness.measure`'s.
+        rounds: As `harness.measure`'s.
+        on_found: Called with what is found.
+        subject: As `harness.measure`'s.
+
+    Raises:
+        Differs: A candidate left its budget or [0, 1].
+    """
+    tried: dict[str, Tried] = {}
+
+    def noting(candidate: str) -> None:
+        before = data.module.asked
+        pictures = case.candidates[candidate]()
+        saved = candidate.endswith(SAVED)
+        tried.setdefault(candidate, Tried(pictures, (data.module.asked - before) / len(data.x), saved))
+
+    calls = {candidate: partial(noting, candidate) for candidate in case.candidates}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the peers' own
         torch.manual_seed(0)
-        found = [judge(data, case, one, call()) for one, call in candidates.items()]
-        rows = measure(SUBJECT, case, candidates, baseline="torchattacks", run=run, rounds=rounds, warmup=0, goal=goal)
+        rows = measure(subject, name, calls, baseline="torchattacks", run=run, rounds=rounds, warmup=0, goal=case.goal)
+    about = {"case": name, "distance": case.distance}
+    found = judged(data.names, data.reads, data.x, data.y, tried, epsilon=case.epsilon, **about)
     for one, row in zip(found, rows, strict=True):
-        figures = f"{one.success:7.3f} {one.success_8_bits:7.3f} {one.mean_l2:7.4f} {one.mean_linf:7.4f}"
-        print(f"{one.case:58} {one.candidate:20} {figures} {row.median_ms:9.1f}", flush=True)
+        shown = [one.success, one.success_8_bits, *(side[case.distance] for side in (one.own, one.common, one.ours))]
+        figures = " ".join(f"{float('nan') if figure is None else figure:7.4f}" for figure in shown)
+        print(f"{name:58} {row.candidate:20} {figures} {one.queries:8.1f} {row.median_ms:10.1f}", flush=True)
+    if on_found is not None:
+        on_found(found)
     return rows
 
 
-def parts(run: str, rounds: int, folder: Path | None = None, count: int = PICTURES) -> Iterator[Part]:
+def parts(
+    run: str, rounds: int, folder: Path | None = None, count: int = PICTURES,
+    on_found: Callable[[list[Found]], None] | None = None,
+) -> Iterator[Part]:  # fmt: skip
     """Name every case of the networks that there are pictures of, with what measures it; say which are left out."""
     torch.set_num_threads(1)
     folder = data_folder() if folder is None else folder
@@ -208,9 +257,9 @@ def parts(run: str, rounds: int, folder: Path | None = None, count: int = PICTUR
             print(f"{SUBJECT}: {network} is left out: {reason}", flush=True)
             continue
         data = load(network, folder, count)
-        for name, goal, candidates in cases(data):
-            case = f"{name}, {network}, {len(data.x)} pictures"
-            yield case, partial(rows_of, data, case, goal, candidates, run, min(rounds, 5))
+        for case in cases(data):
+            name = f"{case.name}, {network}, {len(data.x)} pictures"
+            yield name, partial(rows_of, data, case, name, run, min(rounds, 5), on_found)
 
 
 def main() -> None:
@@ -221,9 +270,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="cases whose name holds this word")
     parser.add_argument("--keep", action="store_true", help="append the times to results/attacks.jsonl")
+    parser.add_argument("--figures", action="store_true", help="append what is found to results/figures/attacks.jsonl")
     options = parser.parse_args()
-    print(f"{'case':58} {'candidate':20} {'fooled':>7} {'8 bits':>7} {'l2':>7} {'linf':>7} {'ms':>9}")
-    for case, part in parts(new_run(), options.rounds, options.data, options.pictures):
+    print(HEAD)
+    run = new_run()
+    on_found = partial(keep_figures, run=run) if options.figures else None
+    for case, part in parts(run, options.rounds, options.data, options.pictures, on_found):
         if options.only in case:
             found = part()
             if options.keep:

@@ -1,16 +1,15 @@
 """Robust accuracy under `Ensemble` beside torchattacks' AutoAttack: the same networks, pictures and budgets.
 
-`python -m striate.benchmarks.auto_attack [DATA] [--pictures N] [--only WORD] [--keep]`. Both run what AutoAttack is
-made of (Croce and Hein 2020): APGD and targeted APGD of 100 steps, FAB-T of 100, Square of 5,000 queries. Budgets are
-whole levels of 1/255, for ours counts on pictures of 8 bits only. Rows are kept where ours leaves no more than half a
-point (of fewer than 200 pictures, one picture) of accuracy above theirs.
+`python -m striate.benchmarks.auto_attack [DATA] [--pictures N] [--only WORD] [--keep] [--figures]`. Both run what
+AutoAttack is made of (Croce and Hein 2020): APGD and targeted APGD of 100 steps, FAB-T of 100, Square of 5,000 queries.
+Budgets are whole levels of 1/255, for ours counts on pictures of 8 bits only. Rows are kept where ours leaves no more
+than half a point (of fewer than 200 pictures, one picture) of accuracy above theirs.
 """
 
 from __future__ import annotations
 
 import argparse
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +17,9 @@ import torch
 from torch import Tensor
 
 from striate.adversarial import Ensemble
-from striate.benchmarks.attacks import Set, data_folder, load, ours, why_not
-from striate.benchmarks.harness import Differs, Part, Row, keep, measure, new_run
+from striate.benchmarks.attack_figures import Found, keep_figures
+from striate.benchmarks.attacks import HEAD, Case, Set, data_folder, load, ours, rows_of, why_not
+from striate.benchmarks.harness import Differs, Part, Row, keep, new_run
 
 SUBJECT = "auto_attack"
 LEVELS = {"mnist-robust": 76, "lenet5-mnist": 16, "small-cifar10": 1}
@@ -45,48 +45,39 @@ def torchattacks(data: Set, epsilon: float) -> Tensor:
     return found
 
 
-@torch.no_grad()
-def left(data: Set, pictures: Tensor, epsilon: float) -> int:
-    """Return how many pictures are still named right.
-
-    Raises:
-        Differs: A picture left the ball.
-    """
-    worst = float((pictures - data.x).abs().max())
-    if worst > epsilon + 1e-6 or pictures.min() < 0 or pictures.max() > 1:
-        raise Differs(f"a change of {worst:.4f} instead of {epsilon:.4f}: nothing was kept")
-    return int((data.module(pictures).argmax(1) == data.y).sum())
+def left(one: Found, count: int) -> int:
+    """Return how many of the pictures are still named right."""
+    return round((1 - one.success) * count)
 
 
-def rows(name: str, folder: Path, count: int, run: str) -> list[Row]:
+def rows(
+    name: str, folder: Path, count: int, run: str, on_found: Callable[[list[Found]], None] | None = None
+) -> list[Row]:
     """Run both once, and compare what they leave.
 
     Raises:
-        Differs: Ours leaves more.
+        Differs: Ours leaves more, or one left the ball.
     """
-    data, epsilon, found = load(name, folder, count), LEVELS[name] / 255, {}
-
-    def own() -> None:
-        attack = Ensemble(steps=STEPS, queries=QUERIES)
-        found["striate"] = ours(data, attack, epsilon)
-
-    def theirs() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the peer's own
-            found["torchattacks"] = torchattacks(data, epsilon)
-
-    case = f"AutoAttack, linf {LEVELS[name]}/255, {name}, {len(data.x)} pictures"
-    calls = {"striate": own, "torchattacks": theirs}
-    made = measure(SUBJECT, case, calls, baseline="torchattacks", run=run, rounds=1, warmup=0, goal="C10")
-    right = {candidate: left(data, pictures, epsilon) for candidate, pictures in found.items()}
-    told = ", ".join(f"{candidate} leaves {count / len(data.x):.1%}" for candidate, count in right.items())
-    print(f"{case}: {told}", flush=True)
-    if right["striate"] - right["torchattacks"] > max(round(APART * len(data.x)), 1):
-        raise Differs(f"{case}: ours leaves {right['striate']} right, theirs {right['torchattacks']}")
+    data, epsilon = load(name, folder, count), LEVELS[name] / 255
+    calls = {
+        "striate": partial(ours, data, Ensemble(steps=STEPS, queries=QUERIES), epsilon),
+        "torchattacks": partial(torchattacks, data, epsilon),
+    }
+    case, found = Case(f"AutoAttack, linf {LEVELS[name]}/255", "C10", "linf", epsilon, calls), list[Found]()
+    told = f"{case.name}, {name}, {len(data.x)} pictures"
+    made = rows_of(data, case, told, run, 1, found.extend, subject=SUBJECT)
+    own, theirs = (left(one, len(data.x)) for one in found)
+    if own - theirs > max(round(APART * len(data.x)), 1):
+        raise Differs(f"{told}: ours leaves {own} right, theirs {theirs}")
+    if on_found is not None:
+        on_found(found)
     return made
 
 
-def parts(run: str, rounds: int, folder: Path | None = None, count: int = PICTURES) -> Iterator[Part]:
+def parts(
+    run: str, rounds: int, folder: Path | None = None, count: int = PICTURES,
+    on_found: Callable[[list[Found]], None] | None = None,
+) -> Iterator[Part]:  # fmt: skip
     """Name every network that there are weights and pictures of, with what runs both; say which are left out."""
     torch.set_num_threads(1)
     folder = data_folder() if folder is None else folder
@@ -95,7 +86,7 @@ def parts(run: str, rounds: int, folder: Path | None = None, count: int = PICTUR
         if reason:
             print(f"{SUBJECT}: {name} is left out: {reason}", flush=True)
         else:
-            yield name, partial(rows, name, folder, count, run)
+            yield name, partial(rows, name, folder, count, run, on_found)
 
 
 def main() -> None:
@@ -105,11 +96,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=PICTURES)
     parser.add_argument("--only", default="", help="networks whose name holds this word")
     parser.add_argument("--keep", action="store_true", help="append the times to results/auto_attack.jsonl")
+    parser.add_argument("--figures", action="store_true", help="append what is found to results/figures/attacks.jsonl")
     options = parser.parse_args()
-    for name, part in parts(new_run(), 1, options.data, options.pictures):
+    print(HEAD)
+    run = new_run()
+    on_found = partial(keep_figures, run=run) if options.figures else None
+    for name, part in parts(run, 1, options.data, options.pictures, on_found):
         if options.only in name:
             found = part()
-            print("\n".join(f"{row.case}: {row.candidate} {row.median_ms / 1e3:.1f} s" for row in found), flush=True)
             if options.keep:
                 keep(found)
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from math import prod
 from pathlib import Path
 
+from striate.benchmarks.attack_figures import FIGURES, figures_table
 from striate.benchmarks.goals import GOALS, Goal
 from striate.benchmarks.harness import FOLDER, Row, read
 
@@ -90,12 +91,13 @@ def render(
     results: Path = FOLDER / "results",
     shown: Path = FOLDER.parent / "core/ops/figures.json",
 ) -> None:
-    """Replace what stands between the README's two markers by the newest rows, and the figures of `striate info`."""
+    """Replace what stands between the README's markers by the newest rows and figures, and those of `striate info`."""
     text, rows = readme.read_text(), newest(read(results))
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     shown.write_text(json.dumps(figures(rows), indent=1, sort_keys=True) + "\n")
-    readme.write_text(f"{before}{BEGIN}\n\n{goals_table(rows)}{table(rows)}{END}{after}")
+    found = figures_table(results / "figures" / FIGURES.name)
+    readme.write_text(f"{before}{BEGIN}\n\n{goals_table(rows)}{table(rows)}{found}{END}{after}")
 
 
 if __name__ == "__main__":
