@@ -6,8 +6,8 @@ SANITIZER ?= compute-sanitizer
 PY := .venv/bin/python
 STAMP := .venv/.stamp
 LINK := build/links/striate
-# One file stays in one process (tests/conftest.py): the detector that test_detector.py trains is trained once.
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --dist loadgroup
+# One file stays in one process: the detector that test_detector.py trains is trained once.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest --dist loadfile
 
 .PHONY: help app compare test check test-gpu sanitize bench lock clean
 

@@ -59,10 +59,9 @@ class Apgd(Attack):
         rounds = [(turn, place) for turn in range(self.restarts) for place in range(towards.shape[1])]
         for number, (_, place) in enumerate(rounds):
             part = problem[live]
-            found, fooled = self._climb(part, towards[live, place])
+            found, fooled = self._climb(part, towards[live, place], number, len(rounds))
             best[live] = found
             live = live[~fooled]
-            problem.tell(self.name, number + 1, len(rounds), len(problem) - len(live))
             if not len(live):
                 break
         return best
@@ -83,8 +82,8 @@ class Apgd(Attack):
             return goal.loss
         return goal.dlr if self.loss == "dlr" and goal.targets is None else replace(goal, targets=towards).dlr
 
-    def _climb(self, problem: Problem, towards: Tensor) -> tuple[Tensor, Tensor]:
-        """Run algorithm 1; return pictures and which of them fool."""
+    def _climb(self, problem: Problem, towards: Tensor, number: int, rounds: int) -> tuple[Tensor, Tensor]:
+        """Run algorithm 1, for the `number`th time of `rounds`; return pictures and which of them fool."""
         found, fooled = problem.originals.clone(), torch.zeros(len(problem), dtype=torch.bool, device=towards.device)
         rows, part = torch.arange(len(problem), device=towards.device), problem
         start = self._start(problem)
@@ -95,6 +94,7 @@ class Apgd(Attack):
             outputs, losses, gradient = part.gradient(state.x, self._loss(goal, towards))
             met = goal.met(outputs)
             fooled[rows[met]], found[rows[met]] = True, state.x[met]
+            problem.tell(self.name, number * self.steps + step, rounds * self.steps, fooled)
             keep = ~met
             rows, part, towards = rows[keep], part[keep], towards[keep]
             if not len(rows):

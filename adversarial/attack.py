@@ -40,7 +40,8 @@ class Attack(ABC):
         minimal: It looks for the smallest change; a budget then only decides what counts. Others use the budget up.
         stretches: Of a perturbation that does not fool once it is rounded to 8 bits, tried in turn until it does.
             (1.0,) takes what came: for chance, a single step, one perturbation for all, a number of queries, of which
-            more tries make something else (noise of 96/255 fools lenet5-mnist on 149 of 200 digits with, 57 without).
+            more tries make something else (one draw of noise of 96/255 fools lenet5-mnist on 57 of 200 digits, on 149
+            where it is stretched).
         distance: The norm of the budget, or that which is made small.
         epsilon: The budget where `run` is given none; None for no budget.
     """

@@ -74,13 +74,14 @@ class CarliniWagner(Attack):
         rows, part = torch.arange(len(problem), device=constant.device), problem
         w = ((2 * problem.originals - 1) * EDGE).atanh()
         first, second, c = torch.zeros_like(w), torch.zeros_like(w), constant
-        last = torch.full_like(constant, float("inf"))
+        last, was = torch.full_like(constant, float("inf")), torch.zeros_like(constant, dtype=torch.bool)
         for step in range(1, self.steps + 1):
             pictures = part.boxed((w.tanh() + 1) / 2)
             outputs, losses, gradient = part.gradient(pictures, partial(self._hinge, part, c))
             deltas = pictures - part.originals
             lengths = part.distance.norm(deltas)
-            met = self._reached(part, outputs) & (lengths < nearest[rows])
+            reached = self._reached(part, outputs)
+            met = reached & (lengths < nearest[rows])
             best[rows[met]], nearest[rows[met]] = pictures[met], lengths[met]
             slope = (gradient + 2 * deltas) * (1 - w.tanh() ** 2) / 2
             first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
@@ -88,8 +89,8 @@ class CarliniWagner(Attack):
             w = w - self.learning_rate * fresh
             if step % max(1, self.steps // CHECKS) == 0:
                 now = losses + lengths**2
-                going = now <= 0.9999 * last
-                last = now[going]
+                going = (now <= 0.9999 * last) | (reached & ~was)  # the hinge rises to 0 where it is reached
+                last, was = now[going], reached[going]
                 rows, part, c = rows[going], part[going], c[going]
                 w, first, second = w[going], first[going], second[going]
                 if not len(rows):

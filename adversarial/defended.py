@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from ..core.checks import ModelError, UsageError, unknown
 from ..core.images import encode_image, load_image, to_image, to_tensor
+from .geometry import mirrored
 from .victims import victim
 
 Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -69,15 +71,15 @@ class Defended:
         self.names, self.device = self.victim.names, self.victim.device
 
     def scores(self, pictures: Tensor) -> Tensor:
-        """Return the mean logits over the transformations, differentiable as the class says."""
+        """Return logarithms of the mean probabilities over the transformations, differentiable as the class says."""
         images = [to_image(one) for one in pictures]
         rows = []
         for defence in self.defences:
             changed = to_tensor([defence(image) for image in images]).to(pictures.device)
             smooth = getattr(defence, "smooth", None)
             slope = pictures if smooth is None else smooth(pictures)
-            rows.append(self.victim.scores(slope + (changed - slope).detach()))
-        return torch.stack(rows).mean(0)
+            rows.append(self.victim.scores(slope + (changed - slope).detach()).log_softmax(1))
+        return torch.stack(rows).logsumexp(0) - math.log(len(rows))
 
     def seen(self, height: int, width: int) -> Tensor | None:
         """Return which pixels the model below sees, bool (1, 1, H, W); None for all.
@@ -98,8 +100,9 @@ class Defended:
 
     def check(self, pictures: list[NDArray[np.uint8]], answers: NDArray[np.float32]) -> None:
         """Compare the wrapper below with its model, on defended pictures."""
-        changed = [self.defences[0](image) for image in pictures]
-        self.victim.check(changed, self.victim.probabilities(changed))
+        for defence in self.defences:
+            changed = [defence(image) for image in pictures]
+            self.victim.check(changed, self.victim.probabilities(changed))
 
 
 def jpeg(quality: int) -> Defence:
@@ -171,13 +174,7 @@ def defence_named(words: str) -> Defence:
 def _blurred(pictures: Tensor, kernel: Tensor) -> Tensor:
     """Convolve pictures (N, C, H, W) along both axes with a kernel (K,), mirrored at the edges as OpenCV mirrors."""
     pad, weights = len(kernel) // 2, kernel.to(pictures)
-    rows, columns = (_mirrored(length, pad).to(pictures.device) for length in pictures.shape[2:])
+    rows, columns = (mirrored(length, pad, pad).to(pictures.device) for length in pictures.shape[2:])
     planes = pictures[:, :, rows][:, :, :, columns].flatten(0, 1)[:, None]
     blurred = F.conv2d(F.conv2d(planes, weights[None, None, :, None]), weights[None, None, None])
     return blurred.view(pictures.shape)
-
-
-def _mirrored(length: int, pad: int) -> Tensor:
-    """Return which pixel of an axis stands at each place of the padded one, int64 (length + 2 pad,)."""
-    places = np.arange(length, dtype=np.int32)[None]
-    return torch.from_numpy(cv2.copyMakeBorder(places, 0, 0, pad, pad, cv2.BORDER_REFLECT_101)[0].astype(np.int64))

@@ -106,15 +106,17 @@ class PaddedGeometry:
     def __call__(self, pictures: Tensor, *, exact: bool = False) -> Tensor:
         """Return (N, 3, H', W'), both sides multiples of the stride."""
         height, width = pictures.shape[2:]
-        rows, columns = (self._mirrored(length, pictures.device) for length in (height, width))
+        rows, columns = (
+            mirrored(length, 0, max(self.least, -(-length // self.stride) * self.stride) - length).to(pictures.device)
+            for length in (height, width)
+        )
         return pictures[:, :, rows][:, :, :, columns]
 
-    def _mirrored(self, length: int, device: torch.device) -> Tensor:
-        wanted = max(self.least, -(-length // self.stride) * self.stride)
-        places = cv2.copyMakeBorder(
-            np.arange(length, dtype=np.int32)[None], 0, 0, 0, wanted - length, cv2.BORDER_REFLECT_101
-        )
-        return torch.from_numpy(places[0].astype(np.int64)).to(device)
+
+def mirrored(length: int, before: int, after: int) -> Tensor:
+    """Return which pixel of an axis stands at each place once it is mirrored beyond its ends, int64 (longer,)."""
+    places = np.arange(length, dtype=np.int32)[None]
+    return torch.from_numpy(cv2.copyMakeBorder(places, 0, 0, before, after, cv2.BORDER_REFLECT_101)[0].astype(np.int64))
 
 
 def _rounded(pictures: Tensor, exact: bool) -> Tensor:

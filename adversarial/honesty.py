@@ -89,12 +89,10 @@ class Honesty:
             return f"gradient masking: {'; '.join(failed)}; no claim of robustness holds"
         ball = f"within {self.distance} {self.epsilon:.4g}"
         if self.undecided:
-            few = (
-                "too few pictures were"
-                if any(rate for name, rate in self.rates.items() if name != HUGE)
-                else "nothing was"
+            some = any(rate for name, rate in self.rates.items() if name != HUGE)
+            return (
+                f"undecided: {'too few pictures were' if some else 'nothing was'} fooled {ball}, pass a larger budget"
             )
-            return f"undecided: {few} fooled {ball}, pass a larger budget"
         return f"no sign of gradient masking {ball}"
 
     def to_dict(self) -> dict[str, Any]:

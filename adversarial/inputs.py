@@ -168,7 +168,7 @@ def mask_for(mask: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
         UsageError: Another shape, a box that is empty, reaches out of the picture or is not of whole numbers, or
             nothing that may change.
     """
-    if isinstance(mask, Sequence) and len(mask) == 4 and not isinstance(mask[0], Sequence):
+    if isinstance(mask, Sequence) and len(mask) == 4 and all(np.ndim(one) == 0 for one in mask):
         return _box(mask, size)
     found = np.asarray(mask)
     if found.dtype != bool or found.shape != tuple(size):

@@ -30,6 +30,7 @@ class OnePixel(Attack):
     """
 
     needs = "scores"
+    stretches = (1.0,)
 
     def __init__(self, *, pixels: int = 1, population: int = 400, generations: int = 100, factor: float = 0.5) -> None:
         self.distance: Distance = DISTANCES["l0"]
@@ -49,7 +50,7 @@ class OnePixel(Attack):
 
     def described(self, epsilon: float | None) -> str:
         """Return the attack as it would be typed: with as many pixels as the budget that it was given."""
-        pixels = self.pixels if epsilon is None else max(1, int(epsilon))
+        pixels = self.pixels if epsilon is None else _pixels(epsilon)
         return Attack.described(type(self)(**{**self.config(), "pixels": pixels}), epsilon)
 
     def perturb(self, problem: Problem) -> Tensor:
@@ -86,7 +87,7 @@ class OnePixel(Attack):
     def _count(self, problem: Problem) -> int:
         radius = float(problem.epsilon[0])
         height, width = problem.originals.shape[2:]
-        return self.pixels if math.isinf(radius) else max(1, min(int(radius), height * width))
+        return min(self.pixels if math.isinf(radius) else _pixels(radius), height * width)
 
     def _children(self, problem: Problem, genes: Tensor) -> Tensor:
         """Return one child of each candidate: three others, all different, joined."""
@@ -138,3 +139,7 @@ def different(uniform: Tensor) -> Tensor:
             one = one + (one >= lower)
         taken = torch.cat((taken, one[..., None]), 2)
     return taken[..., 1:]
+
+
+def _pixels(budget: float) -> int:
+    return max(1, int(budget))

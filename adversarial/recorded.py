@@ -13,7 +13,7 @@ from ..core.optimize.graphs import CudaGraphs
 from .criteria import Misclassified
 from .goals import ClassGoal
 
-Loss = Callable[[Tensor], Tensor]
+Function = Callable[[Tensor], Tensor]
 LEAST = 16
 """Pictures in the smallest recording. Larger ones hold the next power of two: attacks drop what they have fooled, and
 each size would be recorded anew; the places left over hold the last picture again."""
@@ -25,14 +25,15 @@ class RecordedGradients:
     """Outputs, loss and gradient of a `ClassGoal`'s losses, forward and backward pass in one recording.
 
     What turns pictures into the network's input runs beside it: its matrices belong to a cache that may drop them, the
-    network's tensors stay where they are.
+    network's tensors stay where they are. A replay adds in another order than the first gradients do, which are
+    computed as they come: the same attack, begun later, may differ from itself in last bits.
 
     Args:
         enter: Pictures (N, 3, H, W) -> the network's input.
         scores: The network's input -> logits (N, classes); must not look at values on the host.
     """
 
-    def __init__(self, enter: Loss, scores: Loss) -> None:
+    def __init__(self, enter: Function, scores: Function) -> None:
         self.enter, self.scores = enter, scores
         self.graphs: dict[tuple[str, bool], CudaGraphs] = {}
         self.asked: Counter[tuple[Any, ...]] = Counter()

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from ..core.checks import TrainingError, UsageError, positive, unknown, whole
 
@@ -112,7 +113,7 @@ class AdversarialTraining:
             return {"robust": cross_entropy(scores_of(model, perturbed), labels)}
         # Of several processes the second pass goes past their wrapper, which would copy batch norm's buffers once more;
         # the gradients of both passes are summed before they are exchanged (two processes: equal to the last bit).
-        clean, robust = scores_of(model, images), scores_of(getattr(model, "module", model), perturbed)
+        clean, robust = scores_of(model, images), scores_of(_unwrapped(model), perturbed)
         return {"class": cross_entropy(clean, labels), "divergence": self.beta * divergence(robust, clean)}
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class AdversarialTraining:
         Raises:
             TrainingError: Gradients that are not numbers.
         """
-        plain = getattr(model, "module", model)  # of several processes: no bucket waits for these gradients
+        plain = _unwrapped(model)  # of several processes: no bucket waits for these gradients
         lowest, highest = (images - self.epsilon).clamp_(0, 1), (images + self.epsilon).clamp_(0, 1)
         finite = []  # looked at once, behind the steps: each look would wait for a GPU
         with evaluating(plain):
@@ -173,6 +174,11 @@ def adversary_named(words: str) -> AdversarialTraining:
     if "epsilon" not in values:
         raise UsageError("an adversary with an epsilon", repr(words), f"write {method},epsilon=8/255")
     return AdversarialTraining(method=method, **values)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network that several processes share, or the network itself."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def scores_of(model: nn.Module, images: Tensor) -> Tensor:

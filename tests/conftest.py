@@ -34,17 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.skip(reason="the interpreter replaces the compiler: run without TRITON_INTERPRET")
             )
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
         if item.get_closest_marker("gpu") and not _gpu():
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
-
-
-def _group(item: pytest.Item) -> str:
-    """Name what stays in one process: a file, whose fixtures are made once, or the kernels of one architecture."""
-    if not item.get_closest_marker("compile"):
-        return str(item.path)
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return f"compiled for {parameters.get('arch', 'others')}"
 
 
 @cache

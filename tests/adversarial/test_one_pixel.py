@@ -44,7 +44,7 @@ def test_a_larger_budget_changes_more_pixels_and_fools_more(digits: Set) -> None
     assert changed[0].mean() < changed[1].mean() - 2 < changed[2].mean() - 6
     rates = [found.success_rate for found in several]
     assert rates == sorted(rates)
-    assert rates[2] >= rates[0] + 0.25
+    assert rates[2] >= rates[0] + 0.15
     assert [found[0].attack for found in several] == [
         f"OnePixel(pixels={pixels}, population=60, generations=12, factor=0.5)" for pixels in (1, 4, 12)
     ]
