@@ -25,6 +25,11 @@ OURS = "striate"
 NORMS = {"l2": 2.0, "linf": float("inf")}
 SLACK = 1e-5
 """Beyond a budget: float32 adds and takes away pictures' values of up to 1, and sums up to 3072 squares."""
+PEERS = ("foolbox", "torch", "torchattacks")
+ABOUT = """### What attacks find
+
+Shares of the pictures that fool the network as floats, and the model itself in 8 bits; mean distances, over a
+candidate's own successes and over the `both` that it and striate fooled; forward passes for each picture."""
 HEADS = ("case", "candidate", "fooled", "8 bits", "distance", "both", "distance, both", "striate's", "queries")
 
 
@@ -117,7 +122,7 @@ def judged(
 
 def keep_figures(found: list[Found], run: str, file: Path = FIGURES) -> None:
     """Append figures with the machine, the commit and the versions that they come from."""
-    peers = {name: version(name) for name in ("foolbox", "torchattacks")}
+    peers = {name: version(name) for name in PEERS}
     about = {
         "run": run, "commit": commit(), "device": device_name(), "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2), "versions": {**versions(), **peers},
@@ -140,15 +145,22 @@ def figures_table(file: Path = FIGURES) -> str:
         key = (row["device"], row["case"])
         last[key] = max(last.get(key, ""), row["run"])
     rows = [row for row in rows if row["run"] == last[row["device"], row["case"]]]
-    text = "### What attacks find\n\nShares of the pictures that fool the network as floats, and the model itself in 8 "
-    text += "bits; mean distances, over a candidate's own successes and over the `both` that it and striate fooled; "
-    text += (
-        "forward passes for each picture.\n\n| "
-        + " | ".join(HEADS)
-        + " |\n| --- | --- |"
-        + " ---: |" * (len(HEADS) - 2)
-    )
-    return text + "\n" + "".join(_line(row) for row in rows) + "\n"
+    parts = [ABOUT]
+    for device in sorted({row["device"] for row in rows}):
+        some = [row for row in rows if row["device"] == device]
+        peers = sorted({f"{name} {found}" for row in some for name, found in row["versions"].items() if name in PEERS})
+        commits = sorted({row["commit"] for row in some})
+        parts.append(
+            f"{device}; {', '.join(peers)}; {'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"
+        )
+        heads = "| " + " | ".join(HEADS) + " |\n| --- | --- |" + " ---: |" * (len(HEADS) - 2) + "\n"
+        parts.append(heads + "".join(_line(row) for row in sorted(some, key=lambda row: _subject(row["case"]))))
+    return "\n\n".join(parts) + "\n"
+
+
+def _subject(case: str) -> str:
+    """Return a case's network, then the whole of it: rows of a network stand together."""
+    return f"{case.split(', ')[-2]} {case}"
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -198,6 +198,9 @@ def cases(data: Set) -> Iterator[Case]:
         "striate": partial(ours, data, carlini_wagner, None),
         "striate, saved": partial(ours, data, carlini_wagner, None, saved=True),
         "foolbox": partial(foolbox, data, "L2CarliniWagnerAttack", None, stepsize=RATE, **theirs),
+        "foolbox, all steps": partial(
+            foolbox, data, "L2CarliniWagnerAttack", None, stepsize=RATE, abort_early=False, **theirs
+        ),
         "torchattacks": partial(torchattacks, data, "CW", c=1, steps=SEARCHES * STEPS, lr=RATE),
     })  # fmt: skip
 
