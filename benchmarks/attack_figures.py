@@ -30,7 +30,9 @@ ABOUT = """### What attacks find
 
 Shares of the pictures that fool the network as floats, and the model itself in 8 bits; mean distances, over a
 candidate's own successes and over the `both` that it and striate fooled; forward passes for each picture."""
-HEADS = ("case", "candidate", "fooled", "8 bits", "distance", "both", "distance, both", "striate's", "queries")
+HEAD = """| case | candidate | fooled | 8 bits | distance | both | distance, both | striate's | queries |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+"""
 
 
 class Tried(NamedTuple):
@@ -150,17 +152,10 @@ def figures_table(file: Path = FIGURES) -> str:
         some = [row for row in rows if row["device"] == device]
         peers = sorted({f"{name} {found}" for row in some for name, found in row["versions"].items() if name in PEERS})
         commits = sorted({row["commit"] for row in some})
-        parts.append(
-            f"{device}; {', '.join(peers)}; {'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"
-        )
-        heads = "| " + " | ".join(HEADS) + " |\n| --- | --- |" + " ---: |" * (len(HEADS) - 2) + "\n"
-        parts.append(heads + "".join(_line(row) for row in sorted(some, key=lambda row: _subject(row["case"]))))
+        parts.append("; ".join([device, ", ".join(peers), f"commit {', '.join(commits)}"]))
+        some.sort(key=lambda row: [*row["case"].split(", ")[-2:], row["case"]])  # those of a network together
+        parts.append(HEAD + "".join(_line(row) for row in some))
     return "\n\n".join(parts) + "\n"
-
-
-def _subject(case: str) -> str:
-    """Return a case's network, then the whole of it: rows of a network stand together."""
-    return f"{case.split(', ')[-2]} {case}"
 
 
 def _line(row: dict[str, Any]) -> str:
