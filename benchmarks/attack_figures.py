@@ -29,7 +29,9 @@ PEERS = ("foolbox", "torch", "torchattacks")
 ABOUT = """### What attacks find
 
 Shares of the pictures that fool the network as floats, and the model itself in 8 bits; mean distances, over a
-candidate's own successes and over the `both` that it and striate fooled; forward passes for each picture."""
+candidate's own successes and over the `both` that it and striate fooled; forward passes for each picture.
+Carlini and Wagner's searches end where they stand still: ours for a picture, foolbox's for the batch, or never ("all
+steps")."""
 HEAD = """| case | candidate | fooled | 8 bits | distance | both | distance, both | striate's | queries |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 """
