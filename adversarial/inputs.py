@@ -81,7 +81,7 @@ def make_inputs(asked: Victim, images: Any, labels: Any, target: Any, criterion:
         raise UsageError(f"a target for {criterion}", "none", "pass target, the name of a class")
     if wanted is not None and (wanted == true).any():
         row = int(np.flatnonzero(wanted == true)[0])
-        got = f"{asked.names[wanted[row]]!r} for picture {row}, which is one"
+        got = f"{asked.names[wanted[row]]!r}" + (f" for picture {row}" if len(loaded) > 1 else "") + ", its label"
         raise UsageError("a target that differs from the label", got, "choose another class")
     for image in loaded:
         if mask is not None:
@@ -145,9 +145,11 @@ def check_epsilon(epsilon: float | None, distance: Distance, minimal: bool) -> f
             raise UsageError("a budget", "none", "pass epsilons, such as 8 / 255")
         return None
     if not isinstance(epsilon, float | int | np.number) or isinstance(epsilon, bool):
-        raise UsageError("an epsilon as a number", repr(epsilon), "pass 8 / 255, without quotes, or a list of numbers")
+        raise UsageError(
+            "an epsilon as a number", repr(epsilon), "pass 8 / 255, without quotes; several to run(epsilons=)"
+        )
     if not 0 < epsilon < float("inf"):
-        raise UsageError("an epsilon above 0", repr(epsilon), "pass 8 / 255 for linf, 0.5 for l2, say")
+        raise UsageError("a finite epsilon above 0", repr(epsilon), "pass 8 / 255 for linf, 0.5 for l2, say")
     if isinstance(distance, Linf) and epsilon >= 1:
         fix = "divide by 255: pictures are in [0, 1]"
         raise UsageError("an epsilon below 1, the whole range of a pixel", repr(epsilon), fix)

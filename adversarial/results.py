@@ -85,9 +85,11 @@ class Result(Changed):
         if not self.correct:
             return f"{self.label_before}, not {self.label}: wrong before any attack"
         size = f"{self.distance} {self.norms[self.distance]:.4g}"
-        return f"{self.label_before} -> {self.label_after} {self.confidence:.1%}, {size}" if self.success else (
-            f"{self.label_before} stays {self.label_after} {self.confidence:.1%}, {size}"
-        )  # fmt: skip
+        if self.success:
+            return f"{self.label_before} -> {self.label_after} {self.confidence:.1%}, {size}"
+        stays = self.label_after == self.label_before
+        became = f"{self.label_before} stays" if stays else f"{self.label_before} became only {self.label_after}"
+        return f"{became} {self.confidence:.1%}, {size}"
 
 
 class Results(Sequence[Result]):
@@ -165,6 +167,8 @@ class Results(Sequence[Result]):
         }
 
     def __str__(self) -> str:
+        if not self.items:
+            return "no pictures"
         return (
             f"{len(self)} pictures: clean accuracy {self.clean_accuracy:.1%}, fooled {self.success_rate:.1%} of those, "
             f"robust accuracy {self.robust_accuracy:.1%}"

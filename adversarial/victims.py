@@ -156,7 +156,8 @@ class Attackable:
             raise ModelError(
                 f"a wrapper that gives the model's own probabilities within {self.tolerance:g}",
                 f"a difference of {worst:.3g}",
-                "pass the geometry, mean and std that the model uses, and pictures in [0, 1]",
+                "pass the geometry, mean and std that the model uses, pictures in [0, 1], and tolerance=0.08 if the "
+                "model computes in bfloat16",
             )
 
 

@@ -69,7 +69,7 @@ def attack(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Change a picture as little as possible until a model is wrong about it; the model judges the saved PNG.
+    """Change a picture, hardly visibly, until a model is wrong about it; the model judges the saved PNG.
 
     Of a detector all objects shall vanish, or with --target one of that class appear; of a segmenter the mask inside
     --box, or everywhere, shall become --target.

@@ -174,7 +174,7 @@ def page() -> None:
         if chosen is not None:
             with st.columns(3)[0]:
                 panel("Original", chosen.image)
-            st.info("Choose a picture, an attack and its strength, and press Attack; most take seconds.")
+            st.info("Choose a picture, an attack and its strength, and press Attack; most take seconds, some minutes.")
     elif job.running:
         live(job)
     elif job.error is not None:

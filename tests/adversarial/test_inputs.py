@@ -18,9 +18,9 @@ CALLS = [
     ({"labels": "z"}, "class to be one of a, b, c, d; got 'z'"),
     ({"labels": ["a"]}, "one of labels for each of 2 pictures; got 1"),
     ({"labels": [True, None]}, "labels as names or numbers 0 to 3; got None"),
-    ({"epsilons": 0}, "an epsilon above 0; got 0"),
-    ({"epsilons": -0.1}, "an epsilon above 0"),
-    ({"epsilons": float("nan")}, "an epsilon above 0; got nan"),
+    ({"epsilons": 0}, "a finite epsilon above 0; got 0"),
+    ({"epsilons": -0.1}, "a finite epsilon above 0"),
+    ({"epsilons": float("nan")}, "a finite epsilon above 0; got nan"),
     ({"epsilons": 1}, "an epsilon below 1, the whole range of a pixel; got 1; divide by 255"),
     ({"epsilons": 8}, "an epsilon below 1.* got 8"),
     ({"epsilons": []}, "at least one epsilon; got an empty list"),
@@ -53,7 +53,7 @@ def test_impossible_wishes(keywords: dict, words: str, small: Attackable, images
 
 def test_a_target_that_is_the_label(small: Attackable, images) -> None:
     own = NAMES[int(small.probabilities(images[:1]).argmax())]
-    with pytest.raises(UsageError, match=f"a target that differs from the label; got '{own}' for picture 0"):
+    with pytest.raises(UsageError, match=f"a target that differs from the label; got '{own}', its label"):
         Pgd().run(small, images[0], target=own)
 
 
@@ -148,7 +148,7 @@ def test_a_wrapper_that_disagrees_with_its_model(net: nn.Module, small: Attackab
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name != "one-pixel"])
 def test_an_attack_is_not_made_with_a_budget_of_nothing(name: str) -> None:
     for wrong in (0, -1, float("nan"), "8/255"):
-        with pytest.raises(UsageError, match=r"an epsilon (above 0|as a number); got"):
+        with pytest.raises(UsageError, match=r"(a finite epsilon above 0|an epsilon as a number); got"):
             make_attack(name, epsilon=wrong)
 
 

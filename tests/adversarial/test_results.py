@@ -1,6 +1,7 @@
 """Results measure, print, draw and save themselves."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,9 @@ def test_figures_are_those_of_the_pictures(found) -> None:
     assert 0 < one.ssim < 1
     assert one.label_after in NAMES
     assert f"-> {one.label_after}" in str(one)
+    unsure = replace(one, success=False)  # the confidence that was asked for is missing
+    assert str(unsure).startswith(f"{one.label} became only {one.label_after} ")
+    assert str(replace(unsure, label_after=one.label_before)).startswith(f"{one.label} stays {one.confidence:.1%}")
 
 
 def test_a_png_carries_its_settings(found, tmp_path) -> None:
@@ -56,6 +60,7 @@ def test_many_results_are_a_list_with_rates(found) -> None:
     assert len(found.distances("l2")) == found.success.sum()
     assert "6 pictures: clean accuracy 100.0%" in str(found)
     assert np.isnan(found[:0].success_rate)
+    assert str(found[:0]) == "no pictures"
 
 
 def test_drawing_shows_three_panels_and_changes_nothing(found) -> None:
