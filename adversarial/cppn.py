@@ -35,7 +35,6 @@ def _linear(x: Floats) -> Floats:
 
 ACTIVATIONS: tuple[Callable[[Floats], Floats], ...] = (np.sin, _sigmoid, _gaussian, _linear)
 """Sine, sigmoid, Gaussian and linear, as in the paper; all of them in [-1, 1]."""
-ACTIVATION_NAMES = ("sine", "sigmoid", "gaussian", "linear")
 
 
 @dataclass(frozen=True)

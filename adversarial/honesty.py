@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..core.checks import DataError, ModelError
@@ -189,7 +188,6 @@ def zero_gradients(model: Any, images: Sequence[Source], labels: Any = None) -> 
         pictures = to_tensor([inputs.images[row] for row in rows]).to(asked.device)
         goal = ClassGoal(Misclassified(), *inputs.ids(rows, asked.device))
         problem = Problem.of(asked, pictures, goal, DISTANCES["l2"])
-        with torch.enable_grad():
-            _, _, gradient = problem.gradient(pictures, goal.loss)
+        _, _, gradient = problem.gradient(pictures, goal.loss)
         flat += (gradient.flatten(1).abs().amax(1) == 0).tolist()
     return float(np.mean(flat)) if flat else float("nan")
